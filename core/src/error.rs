@@ -1,0 +1,398 @@
+//! What can go wrong, sorted by what the caller does next: change the input, try again, or wake somebody.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::event::EventName;
+use crate::metadata::EventId;
+use crate::name::InvalidName;
+use crate::stream::{Expected, Position, StreamId, Version};
+
+/// Any error, as a cause.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// Somebody else appended first: the stream is not at the version the append demanded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("conflict on {stream}: expected {expected}, found {}", actual.map_or_else(|| "no stream".into(), |v| format!("version {v}")))]
+pub struct Conflict {
+    /// The stream that was to be appended to.
+    pub stream: StreamId,
+    /// What the append demanded.
+    pub expected: Expected,
+    /// The version of the stream's last event, if it has one.
+    pub actual: Option<Version>,
+}
+
+/// Event ids of an append were used before, and not by the same append: some are recorded and some are not, or they
+/// are recorded elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "event id {id} of an append to {stream} is already recorded at version {recorded_version} of {recorded_stream}, by another append"
+)]
+pub struct IdReused {
+    /// The first id that is out of place.
+    pub id: EventId,
+    /// The stream that was to be appended to.
+    pub stream: StreamId,
+    /// The stream that has the id.
+    pub recorded_stream: StreamId,
+    /// The version it has there.
+    pub recorded_version: Version,
+}
+
+/// Input that no store accepts. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The content of an event cannot be written as bytes.
+    #[error("event {name} cannot be encoded")]
+    Encode {
+        /// Which event.
+        name: EventName,
+        /// What serde said.
+        source: BoxError,
+    },
+    /// The content of an event has too many bytes.
+    #[error("the payload of event {name} has {bytes} bytes, more than the store's limit of {bytes_max}")]
+    PayloadTooLarge {
+        /// Which event.
+        name: EventName,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have, see [`Limits`](crate::store::Limits).
+        bytes_max: usize,
+    },
+    /// The metadata of an event has too many bytes.
+    #[error(
+        "the metadata of event {name} has {bytes} bytes as JSON, more than the store's limit of {bytes_max}"
+    )]
+    MetadataTooLarge {
+        /// Which event.
+        name: EventName,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have, see [`Limits`](crate::store::Limits).
+        bytes_max: usize,
+    },
+    /// An append names no stream, or has no event for one it names.
+    #[error("an append has at least one event for every stream it names")]
+    NoEvents,
+    /// An append has too many events.
+    #[error("an append of {events} events is more than the {events_max} a store takes at once")]
+    TooManyEvents {
+        /// How many it has, over all its streams.
+        events: usize,
+        /// How many it may have, see [`Limits`](crate::store::Limits).
+        events_max: usize,
+    },
+    /// An append names a stream twice.
+    #[error("an append names the stream {stream} twice")]
+    StreamTwice {
+        /// Which.
+        stream: StreamId,
+    },
+    /// An append has an event id twice.
+    #[error("an append has the event id {id} twice")]
+    IdTwice {
+        /// Which.
+        id: EventId,
+    },
+    /// The version of an event's shape is 0 or over `i32::MAX`.
+    #[error("event {name} has schema version {schema_version}: they count from 1 to 2147483647")]
+    SchemaVersion {
+        /// Which event.
+        name: EventName,
+        /// The version it has.
+        schema_version: u32,
+    },
+    /// An expected version, or the versions of the new events, are past [`Version::MAX`].
+    #[error("the versions of stream {stream} end at {}", Version::MAX)]
+    VersionOverflow {
+        /// Which stream.
+        stream: StreamId,
+    },
+}
+
+/// Why an append did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Somebody else appended first.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// Ids were used before, by another append.
+    #[error(transparent)]
+    IdReused(#[from] IdReused),
+    /// The input is one that no store accepts.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The store is ill.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The store is ill. Cloning copies a pointer.
+///
+/// Whether to try again is the error's own knowledge: [`is_transient`](StoreError::is_transient).
+#[derive(Clone)]
+pub struct StoreError(Arc<StoreFault>);
+
+struct StoreFault {
+    kind: StoreErrorKind,
+    operation: &'static str,
+    source: Option<BoxError>,
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// It cannot be reached now. Nothing was written.
+    Unavailable,
+    /// It was too busy to answer in time. Nothing was written.
+    Busy,
+    /// The connection broke during the commit: whether the append happened is not known. The same append, with the
+    /// same ids, may be repeated and will tell.
+    OutcomeUnknown,
+    /// Its disk, or its quota, is full. Nothing was written.
+    Full,
+    /// Its tables are missing or old. Run `migrate()` of the store, or `sqlx migrate run` with its migrations.
+    NotMigrated {
+        /// The last migration the database has.
+        found: Option<i64>,
+        /// The last migration this program needs.
+        needed: i64,
+    },
+    /// A newer program has migrated it. Update this program.
+    NewerThanProgram {
+        /// The last migration the database has.
+        found: i64,
+        /// The last migration this program knows.
+        known: i64,
+    },
+    /// It may not be written to, or not by this user.
+    ReadOnly,
+    /// What it holds breaks a law of stores: events are missing, or a row cannot be read.
+    Corrupt,
+    /// Another process has moved the checkpoint meanwhile: the same subscription runs twice.
+    CheckpointMoved {
+        /// Where this process last put it.
+        expected: Position,
+        /// Where it is.
+        actual: Position,
+    },
+    /// It was closed.
+    Closed,
+    /// Something else: see the source.
+    Other,
+}
+
+impl StoreError {
+    /// The store is ill in the way of `kind`, which showed during `operation`, a verb such as `"append"`.
+    pub fn new(kind: StoreErrorKind, operation: &'static str) -> Self {
+        Self(Arc::new(StoreFault { kind, operation, source: None }))
+    }
+
+    /// As [`new`](StoreError::new), and because of `source`.
+    pub fn because(kind: StoreErrorKind, operation: &'static str, source: impl Into<BoxError>) -> Self {
+        Self(Arc::new(StoreFault { kind, operation, source: Some(source.into()) }))
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> &StoreErrorKind {
+        &self.0.kind
+    }
+
+    /// What the store was doing.
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        use StoreErrorKind::{Busy, OutcomeUnknown, Unavailable};
+        matches!(self.0.kind, Unavailable | Busy | OutcomeUnknown)
+    }
+}
+
+impl fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable => f.write_str("the store cannot be reached"),
+            Self::Busy => f.write_str("the store was too busy to answer in time"),
+            Self::OutcomeUnknown => f.write_str(
+                "the connection broke during the commit, so the outcome is unknown: repeat it with the same ids",
+            ),
+            Self::Full => f.write_str("the store's disk or quota is full, nothing was written"),
+            Self::NotMigrated { found: None, .. } => {
+                f.write_str("the database has no factum tables: run the store's `migrate()` or `sqlx migrate run`")
+            }
+            Self::NotMigrated { found: Some(found), needed } => write!(
+                f,
+                "the database is at migration {found} and this program needs {needed}: \
+                 run the store's `migrate()` or `sqlx migrate run`"
+            ),
+            Self::NewerThanProgram { found, known } => write!(
+                f,
+                "the database is at migration {found} and this program knows only {known}: update the program"
+            ),
+            Self::ReadOnly => f.write_str("the store may not be written to"),
+            Self::Corrupt => f.write_str("the store holds something that breaks its own laws"),
+            Self::CheckpointMoved { expected, actual } => write!(
+                f,
+                "the checkpoint is at position {actual} and not at {expected}: another process runs this subscription"
+            ),
+            Self::Closed => f.write_str("the store was closed"),
+            Self::Other => f.write_str("the store failed"),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.operation, self.0.kind)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreError")
+            .field("kind", &self.0.kind)
+            .field("operation", &self.0.operation)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A recorded event that this program cannot read. It is never skipped.
+#[derive(Debug)]
+pub struct DecodeError {
+    /// Its stored name.
+    pub name: EventName,
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// Its place in the stream.
+    pub version: Version,
+    /// Its place in the store.
+    pub position: Position,
+    /// Why it cannot be read.
+    pub fault: DecodeFault,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, stream, version, position, fault } = self;
+        write!(f, "event {name} (version {version} of {stream}, position {position}): {fault}")
+    }
+}
+
+impl Error for DecodeError {
+    /// The text has the fault in it already, so the chain goes on with the fault's own source.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.fault.source()
+    }
+}
+
+/// Why an event cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeFault {
+    /// The reader knows no event of this name.
+    #[error(
+        "no event of this name is known here; add it to the event enum, or as an `alias` of its new name"
+    )]
+    UnknownName,
+    /// A newer program wrote it.
+    #[error("its shape has version {found} and this program knows only {known}: update the program")]
+    NewerThanProgram {
+        /// The stored version.
+        found: u32,
+        /// The version this program writes.
+        known: u32,
+    },
+    /// It was made by a codec this program does not have.
+    #[error("it is encoded as `{codec}`, which this program does not know")]
+    UnknownCodec {
+        /// The stored name of the codec.
+        codec: String,
+    },
+    /// The step from an old shape to the next failed.
+    #[error("the upcast from version {from} failed")]
+    Upcast {
+        /// The version the step starts from.
+        from: u32,
+        /// What it said.
+        source: BoxError,
+    },
+    /// The bytes are not what the type expects.
+    #[error("its payload does not decode")]
+    Payload(#[source] BoxError),
+}
+
+/// Why an aggregate could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The id is not one a stream can have.
+    #[error(transparent)]
+    Invalid(#[from] InvalidName),
+    /// Nothing ever happened to it. (An aggregate whose events leave it in its default state is found.)
+    #[error("{stream} does not exist")]
+    NotFound {
+        /// Its stream.
+        stream: StreamId,
+    },
+    /// It never was at the version asked for.
+    #[error("{stream} has no version {asked}, its last is {last}")]
+    NoSuchVersion {
+        /// Its stream.
+        stream: StreamId,
+        /// The version asked for.
+        asked: Version,
+        /// The version of its last event.
+        last: Version,
+    },
+    /// One of its events cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The store is ill.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a command changed nothing.
+///
+/// Four questions, four answers: did the domain say no, did somebody else win, is stored data unreadable, is the
+/// store ill? The other two say that the input is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError<E> {
+    /// The domain said no.
+    #[error("rejected: {0}")]
+    Rejected(E),
+    /// Somebody else won, as often as was to be tried, or the aggregate is not at the version the caller saw.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// One of the aggregate's events cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The input is one that no store accepts.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The command's id was used before, for something else.
+    #[error(transparent)]
+    IdReused(#[from] IdReused),
+    /// The store is ill.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

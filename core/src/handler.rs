@@ -1,0 +1,159 @@
+//! Handlers: what is done when something has happened.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+use crate::envelope::{Envelope, RecordedEvent};
+use crate::error::DecodeError;
+use crate::event::{Event, EventType};
+
+/// Reacts to events. Derived: see [`derive@crate::EventHandler`].
+///
+/// `Cx` is what the handler works in: `()` for effects in the world, which happen at least once and should be
+/// idempotent; a store's transaction for rows, which are committed together with the checkpoint, exactly once.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event handler in the context `{Cx}`",
+    label = "not a handler in this context",
+    note = "write `#[derive(EventHandler)]` and `#[handler(name = \"..\", error = .., on(..))]`, with `cx = ..` if \
+            it works in a store's transaction"
+)]
+pub trait EventHandler<Cx: Send = ()>: Send + Sync + 'static {
+    /// What it is called in errors, logs and dead letters. Never changes.
+    const NAME: &'static str;
+    /// The events it wants, each with its priority.
+    const INTERESTS: &'static [Interest];
+    /// Why it fails.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Handles an event that it wants for its interest number `interest`.
+    fn handle(
+        &self,
+        interest: usize,
+        event: &RecordedEvent,
+        cx: &mut Context<Cx>,
+    ) -> impl Future<Output = Result<(), HandleError<Self::Error>>> + Send;
+
+    /// Ends a batch: see [`Flush`].
+    fn flush(&self, cx: &mut Context<Cx>) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+}
+
+/// What a handler does when one event has happened. One for each event it lists.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` lists `{E}` but does not say what to do on it",
+    label = "`impl On<{E}> for {Self}` is missing",
+    note = "write `impl On<{E}> for {Self}` (with the context as second parameter if the handler has one), or \
+            remove it from the list"
+)]
+pub trait On<E: Event, Cx: Send = ()>: EventHandler<Cx> {
+    /// Handles the event.
+    ///
+    /// # Errors
+    ///
+    /// The event was not handled. No handler of lower precedence sees it before it is.
+    fn on(
+        &self,
+        event: &Envelope<E>,
+        cx: &mut Context<Cx>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// What a handler does after the last event of a batch, before the batch is committed.
+///
+/// A handler that gathers in [`Context::batch`] writes here, so that a batch costs few statements however many events
+/// it has. Declared by `flush` in `#[handler(..)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` declares `flush` but does not say how",
+    label = "`impl Flush for {Self}` is missing",
+    note = "write `impl Flush for {Self}` (with the context as parameter if the handler has one), or remove `flush`"
+)]
+pub trait Flush<Cx: Send = ()>: EventHandler<Cx> {
+    /// Writes what was gathered.
+    ///
+    /// # Errors
+    ///
+    /// The batch was not handled.
+    fn flush(&self, cx: &mut Context<Cx>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// That a handler wants an event, and when its turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The types wanted.
+    pub types: &'static [EventType],
+    /// When: lower first. Handlers of equal priority keep the order in which they were registered.
+    pub priority: i32,
+}
+
+impl Interest {
+    /// That `E` is wanted at `priority`.
+    pub const fn new<E: Event>(priority: i32) -> Self {
+        Self { types: E::TYPES, priority }
+    }
+}
+
+/// Why a handler did not handle an event.
+#[derive(Debug)]
+pub enum HandleError<E> {
+    /// The event cannot be read.
+    Decode(DecodeError),
+    /// The handler failed.
+    Handler(E),
+}
+
+/// What handlers work in while a batch of events is handled: the transaction, if there is one, and whatever each
+/// handler gathers until the batch ends.
+pub struct Context<Cx = ()> {
+    tx: Cx,
+    /// By handler and type, so that handlers cannot get into each other's way.
+    gathered: HashMap<(usize, TypeId), Box<dyn Any + Send>>,
+    handler: usize,
+}
+
+impl<Cx: Send> Context<Cx> {
+    /// A context for one batch in `tx`.
+    pub fn new(tx: Cx) -> Self {
+        Self { tx, gathered: HashMap::new(), handler: 0 }
+    }
+
+    /// The transaction that the batch and its checkpoint are committed in.
+    pub fn tx(&mut self) -> &mut Cx {
+        &mut self.tx
+    }
+
+    /// What this handler has gathered in this batch. It begins as the default and is gone if the batch is rolled
+    /// back.
+    pub fn batch<T: Default + Send + 'static>(&mut self) -> &mut T {
+        self.gathered
+            .entry((self.handler, TypeId::of::<T>()))
+            .or_insert_with(|| Box::<T>::default())
+            .downcast_mut()
+            .expect("the key is the type")
+    }
+
+    /// Takes out what this handler has gathered in this batch; the default if there is nothing.
+    pub fn take_batch<T: Default + Send + 'static>(&mut self) -> T {
+        std::mem::take(self.batch())
+    }
+
+    /// Says whose turn it is.
+    pub(crate) fn turn_to(&mut self, handler: usize) {
+        self.handler = handler;
+    }
+
+    /// The transaction, to commit it or roll it back.
+    pub(crate) fn into_tx(self) -> Cx {
+        self.tx
+    }
+}
+
+impl<Cx> fmt::Debug for Context<Cx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("handler", &self.handler).finish_non_exhaustive()
+    }
+}

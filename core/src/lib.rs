@@ -1,0 +1,54 @@
+//! What events, aggregates, handlers and stores are, for the **factum** event-sourcing framework.
+//!
+//! Applications depend on `factum`, which re-exports all of this with the derives; stores depend on this crate.
+//!
+//! ```text
+//!  domain edge (yours)                    the middle (plain structs)             storage edge (a backend's)
+//!  Aggregate · Apply · Handle<C>  ◀──▶  Repository: load · decide · append  ──bytes──▶  EventStore
+//!  EventHandler · On<E>           ◀───  Subscription: read · handle · commit ◀─bytes──  EventStore · Checkpoints
+//!                                         Codec and Upcast stand between events and bytes
+//! ```
+//!
+//! This crate knows no database and does no I/O of its own.
+
+#[doc(hidden)]
+pub mod __private;
+mod aggregate;
+mod cause;
+mod checkpoint;
+mod codec;
+mod command;
+mod dispatcher;
+mod envelope;
+mod error;
+mod event;
+mod handler;
+mod metadata;
+mod name;
+mod repository;
+pub mod store;
+mod stream;
+mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod upcast;
+
+pub use self::aggregate::{Aggregate, Apply, Events, Handle, Loaded};
+pub use self::cause::Cause;
+pub use self::checkpoint::{Checkpoints, Transactional};
+pub use self::codec::Codec;
+pub use self::command::CommandId;
+pub use self::dispatcher::{Dispatcher, EventFacts, HandlerError, HandlerFault};
+pub use self::envelope::{Envelope, NewEvent, RecordedEvent};
+pub use self::error::{
+    AppendError, BoxError, Conflict, DecodeError, DecodeFault, ExecuteError, IdReused, Invalid, LoadError,
+    StoreError, StoreErrorKind,
+};
+pub use self::event::{Event, EventName, EventType, Route};
+pub use self::handler::{Context, EventHandler, Flush, HandleError, Interest, On};
+pub use self::metadata::{EventId, Metadata};
+pub use self::name::{InvalidName, NAME_BYTES_MAX, NameFault};
+pub use self::repository::{Execute, Repository};
+pub use self::store::EventStore;
+pub use self::stream::{Expected, Position, StreamId, Version};
+pub use self::subscription::{Subscription, SubscriptionError};

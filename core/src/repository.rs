@@ -1,0 +1,567 @@
+//! Aggregates by id: load, decide, append.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::aggregate::{Aggregate, Events, Handle, Loaded};
+use crate::cause::Cause;
+use crate::codec::Codec;
+use crate::command::CommandId;
+use crate::envelope::{Envelope, NewEvent, RecordedEvent};
+use crate::error::{
+    AppendError, Conflict, DecodeError, ExecuteError, Invalid, LoadError, StoreError, StoreErrorKind,
+};
+use crate::event::Event;
+use crate::metadata::Metadata;
+use crate::name::InvalidName;
+use crate::store::{Append, Appended, EventStore, ReadStream};
+use crate::stream::{Expected, StreamId, Version};
+
+/// How often a decision is tried when others append to the same stream meanwhile, unless told otherwise.
+const ATTEMPTS: u32 = 3;
+
+/// How often an append whose outcome is unknown is repeated to learn it.
+const OUTCOME_QUESTIONS: u32 = 3;
+
+/// The aggregates of one type, in a store.
+///
+/// ```
+/// # use factum::{memory::MemoryStore, Aggregate, Apply, Event, Events, Handle, Repository, Version};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug)]
+/// # #[event(name = "counter.raised")]
+/// # struct Raised { by: u64 }
+/// # #[derive(Aggregate, Default, Debug)]
+/// # #[aggregate(category = "counter", id = String, event = Raised)]
+/// # struct Counter { total: u64 }
+/// # impl Apply<Raised> for Counter { fn apply(&mut self, event: Raised) { self.total += event.by; } }
+/// # struct Raise { by: u64 }
+/// # impl Handle<Raise> for Counter {
+/// #     type Error = std::convert::Infallible;
+/// #     fn handle(&self, command: &Raise) -> Result<Events<Raised>, Self::Error> {
+/// #         Ok(Events::one(Raised { by: command.by }))
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counters = Repository::<Counter>::new(MemoryStore::new());
+/// let id = "clicks".to_owned();
+///
+/// counters.execute(&id, Raise { by: 2 }).await?;
+/// let counter = counters.execute(&id, Raise { by: 3 }).await?;
+/// assert_eq!((counter.total, counter.version()), (5, Version(2)));
+///
+/// let before = counters.load_at(&id, Version(1)).await?;
+/// assert_eq!(before.total, 2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Repository<A> {
+    store: Arc<dyn EventStore>,
+    page_events: usize,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// The aggregates that `store` holds.
+    pub fn new(store: impl EventStore) -> Self {
+        Self { store: Arc::new(store), page_events: 500, aggregate: PhantomData }
+    }
+
+    /// How many events are read at once while loading; at least 1, and 500 unless told otherwise.
+    pub fn page_events(mut self, events: usize) -> Self {
+        self.page_events = events.max(1);
+        self
+    }
+
+    /// The aggregate as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotFound`] if nothing ever happened to it; the others if it cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Loading changes nothing.
+    pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
+        let stream = Self::stream(id)?;
+        match self.fold(&stream, |_| true).await? {
+            loaded if loaded.version() == Version::NONE => Err(LoadError::NotFound { stream }),
+            loaded => Ok(loaded),
+        }
+    }
+
+    /// The aggregate as it is now, or `None` if nothing ever happened to it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if it cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Loading changes nothing.
+    pub async fn find(&self, id: &A::Id) -> Result<Option<Loaded<A>>, LoadError> {
+        match self.load(id).await {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(LoadError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The aggregate as it was right after the event with `version`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotFound`] if nothing ever happened to it, [`LoadError::NoSuchVersion`] if it has not come that
+    /// far or the version is 0; the others if it cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Loading changes nothing.
+    pub async fn load_at(&self, id: &A::Id, version: Version) -> Result<Loaded<A>, LoadError> {
+        let stream = Self::stream(id)?;
+        let loaded = self.fold(&stream, |next| next.version <= version).await?;
+        match loaded.version() {
+            reached if reached == version && version != Version::NONE => Ok(loaded),
+            Version::NONE if version != Version::NONE => Err(LoadError::NotFound { stream }),
+            _ => match self.fold(&stream, |_| true).await?.version() {
+                Version::NONE => Err(LoadError::NotFound { stream }),
+                last => Err(LoadError::NoSuchVersion { stream, asked: version, last }),
+            },
+        }
+    }
+
+    /// What has happened to the aggregate after `version`, up to `limit` events; fewer only at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if it cannot be read. One to which nothing has happened has no events.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    pub async fn events(
+        &self,
+        id: &A::Id,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Envelope<A::Event>>, LoadError> {
+        let stream = Self::stream(id)?;
+        let mut events = Vec::new();
+        let mut after = after;
+        while events.len() < limit {
+            let read = ReadStream { stream: stream.clone(), after, limit: limit - events.len() };
+            let page = self.store.read_stream(read).await?;
+            for recorded in &page.events {
+                after = recorded.version;
+                events.push(Envelope::decode(recorded)?);
+            }
+            if page.end || page.events.is_empty() {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Decides `command` on the aggregate with this `id`, and records what it leads to.
+    ///
+    /// The answer is to be awaited; before that it can be told more: see [`Execute`].
+    pub fn execute<'a, C>(&'a self, id: &'a A::Id, command: C) -> Execute<'a, A, C>
+    where
+        A: Handle<C>,
+    {
+        Execute {
+            repository: self,
+            id,
+            command,
+            command_id: None,
+            metadata: Metadata::default(),
+            attempts: ATTEMPTS,
+            start: Start::Load,
+        }
+    }
+
+    /// The stream of the aggregate with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] if the id is not one a stream can have.
+    pub fn stream(id: &A::Id) -> Result<StreamId, InvalidName> {
+        StreamId::new(A::CATEGORY, &id.to_string())
+    }
+
+    /// Folds the events of the stream for as long as `goes_on` says so of the next one.
+    async fn fold(
+        &self,
+        stream: &StreamId,
+        mut goes_on: impl FnMut(&RecordedEvent) -> bool + Send,
+    ) -> Result<Loaded<A>, Unreadable> {
+        let mut loaded = Loaded::<A>::new();
+        loop {
+            let read =
+                ReadStream { stream: stream.clone(), after: loaded.version(), limit: self.page_events };
+            let page = self.store.read_stream(read).await?;
+            if page.events.is_empty() && !page.end {
+                return Err(Unreadable::hole(stream, loaded.version()));
+            }
+            for recorded in &page.events {
+                if !goes_on(recorded) {
+                    return Ok(loaded);
+                }
+                if loaded.version().next() != Some(recorded.version) {
+                    return Err(Unreadable::hole(stream, loaded.version()));
+                }
+                loaded.apply(A::Event::decode(recorded)?, recorded.version, recorded.position);
+            }
+            if page.end {
+                return Ok(loaded);
+            }
+        }
+    }
+}
+
+impl<A> Clone for Repository<A> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), page_events: self.page_events, aggregate: PhantomData }
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Repository<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository").field("category", &A::CATEGORY).finish_non_exhaustive()
+    }
+}
+
+/// Why a stream could not be folded.
+enum Unreadable {
+    Decode(DecodeError),
+    Store(StoreError),
+}
+
+impl Unreadable {
+    fn hole(stream: &StreamId, after: Version) -> Self {
+        let text = format!("{stream} does not go on with the version that follows {after}");
+        Self::Store(StoreError::because(StoreErrorKind::Corrupt, "read stream", text))
+    }
+}
+
+impl From<DecodeError> for Unreadable {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<StoreError> for Unreadable {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Unreadable> for LoadError {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Decode(error) => Self::Decode(error),
+            Unreadable::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl<E> From<Unreadable> for ExecuteError<E> {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Decode(error) => Self::Decode(error),
+            Unreadable::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl<E> From<AppendError> for ExecuteError<E> {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict(error) => Self::Conflict(error),
+            AppendError::IdReused(error) => Self::IdReused(error),
+            AppendError::Invalid(error) => Self::Invalid(error),
+            AppendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// A command about to be executed: await it, or first say more about it.
+///
+/// Awaiting it loads the aggregate, lets it decide, and appends the events on the condition that nobody else has
+/// appended meanwhile. If somebody has, the aggregate is loaded and decides again. The answer is the aggregate
+/// after the events; where there were none, nothing was written.
+///
+/// # Errors
+///
+/// [`ExecuteError`]. Whether the domain said no is told by the aggregate as it is in the store: a rejection by a
+/// state that was only assumed ([`assume_new`](Execute::assume_new), [`starting_from`](Execute::starting_from)) is
+/// decided again after loading.
+///
+/// # Cancel safety
+///
+/// Dropping the future means *outcome unknown*, never *not done*. With a [`command_id`](Execute::command_id) the
+/// command can be executed again and takes effect once.
+#[must_use = "a command is executed when it is awaited"]
+pub struct Execute<'a, A: Aggregate, C> {
+    repository: &'a Repository<A>,
+    id: &'a A::Id,
+    command: C,
+    command_id: Option<CommandId>,
+    metadata: Metadata,
+    attempts: u32,
+    start: Start<A>,
+}
+
+/// What the first decision is made on.
+enum Start<A> {
+    /// The state in the store.
+    Load,
+    /// The state in the store, if it still has this version.
+    Expect(Version),
+    /// This state, without looking; the append will tell whether it is the one in the store.
+    Assume(Loaded<A>),
+}
+
+impl<A: Aggregate, C> Execute<'_, A, C> {
+    /// Only if the aggregate is at the version the caller saw (HTTP's `If-Match`); 0 means it does not exist. It is
+    /// decided once: somebody else's append in between is a [`Conflict`].
+    pub fn expecting(mut self, version: Version) -> Self {
+        self.start = Start::Expect(version);
+        self
+    }
+
+    /// Assumes that the aggregate does not exist yet, which saves loading it. If it does, it is loaded after all:
+    /// the outcome is the same, only the cost differs.
+    pub fn assume_new(self) -> Self {
+        self.starting_from(Loaded::new())
+    }
+
+    /// Assumes that the aggregate is still as `loaded`, which saves loading it. If it is not, it is loaded after
+    /// all: the outcome is the same, only the cost differs.
+    pub fn starting_from(mut self, loaded: Loaded<A>) -> Self {
+        self.start = Start::Assume(loaded);
+        self
+    }
+
+    /// Names the command, so that executing it again has no further effect and answers with the aggregate as it was
+    /// right after the command.
+    pub fn command_id(mut self, id: CommandId) -> Self {
+        self.command_id = Some(id);
+        self
+    }
+
+    /// How often it is decided at most when others append meanwhile; at least once, and 3 times unless told
+    /// otherwise.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Who gives the command: a name of at most 255 bytes without control characters.
+    pub fn actor(mut self, actor: impl Into<String>) -> Self {
+        self.metadata.actor = Some(actor.into());
+        self
+    }
+
+    /// When what the command tells was true in the world, if that is not now.
+    pub fn occurred_at(mut self, time: DateTime<Utc>) -> Self {
+        self.metadata.occurred_at = Some(time);
+        self
+    }
+
+    /// A field of the events' metadata.
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// The event that is the reason for the command. Not needed in a handler: there it is the event being handled.
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        self.metadata.correlation_id = Some(cause.correlation_id);
+        self.metadata.causation_id = Some(cause.causation_id);
+        self
+    }
+
+    /// All metadata of the events at once; replaces what was said before.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+}
+
+impl<A, C> Execute<'_, A, C>
+where
+    A: Handle<C>,
+{
+    async fn run(mut self) -> Result<Loaded<A>, ExecuteError<A::Error>> {
+        if let Some(cause) = Cause::current() {
+            self.metadata.correlation_id.get_or_insert(cause.correlation_id);
+            self.metadata.causation_id.get_or_insert(cause.causation_id);
+        }
+        let stream = Repository::<A>::stream(self.id).map_err(Invalid::Name)?;
+        let start = std::mem::replace(&mut self.start, Start::Load);
+        let mut attempts_left = self.attempts;
+        let mut assumed = match start {
+            Start::Load => None,
+            Start::Assume(loaded) => Some(loaded),
+            Start::Expect(version) => return self.decide_at(&stream, version).await,
+        };
+        loop {
+            let was_assumed = assumed.is_some();
+            let outcome = match assumed.take() {
+                Some(loaded) => self.decide(&stream, loaded).await,
+                None => match self.load(&stream).await? {
+                    Known::Executed(loaded) => return Ok(loaded),
+                    Known::State(loaded) => {
+                        attempts_left -= 1;
+                        self.decide(&stream, loaded).await
+                    }
+                },
+            };
+            match outcome {
+                // What an assumed state says without an append to prove it has to be asked of the real one.
+                Ok(Decided::Nothing(_)) | Err(ExecuteError::Rejected(_)) if was_assumed => {}
+                Ok(Decided::ExecutedElsewhere) => {}
+                Err(ExecuteError::Conflict(_)) if was_assumed || attempts_left > 0 => {}
+                Ok(Decided::Nothing(loaded) | Decided::Recorded(loaded)) => return Ok(loaded),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Decides once, on the state the caller saw.
+    async fn decide_at(
+        &self,
+        stream: &StreamId,
+        version: Version,
+    ) -> Result<Loaded<A>, ExecuteError<A::Error>> {
+        match self.load(stream).await? {
+            Known::Executed(loaded) => Ok(loaded),
+            Known::State(loaded) if loaded.version() == version => match self.decide(stream, loaded).await? {
+                Decided::Nothing(loaded) | Decided::Recorded(loaded) => Ok(loaded),
+                Decided::ExecutedElsewhere => match self.load(stream).await? {
+                    Known::Executed(loaded) | Known::State(loaded) => Ok(loaded),
+                },
+            },
+            Known::State(loaded) => {
+                let actual = (loaded.version() != Version::NONE).then_some(loaded.version());
+                Err(Conflict { stream: stream.clone(), expected: Expected::Exactly(version), actual }.into())
+            }
+        }
+    }
+
+    /// The state in the store, or the one right after this very command if it was executed before.
+    async fn load(&self, stream: &StreamId) -> Result<Known<A>, Unreadable> {
+        let Some(command_id) = self.command_id else {
+            return Ok(Known::State(self.repository.fold(stream, |_| true).await?));
+        };
+        let mut of_command = 0;
+        let loaded = self
+            .repository
+            .fold(stream, |next| {
+                let is_of_command = next.id == command_id.event_id(stream, of_command);
+                of_command += usize::from(is_of_command);
+                is_of_command || of_command == 0
+            })
+            .await?;
+        Ok(if of_command > 0 { Known::Executed(loaded) } else { Known::State(loaded) })
+    }
+
+    async fn decide(
+        &self,
+        stream: &StreamId,
+        mut loaded: Loaded<A>,
+    ) -> Result<Decided<A>, ExecuteError<A::Error>> {
+        let events = loaded.handle(&self.command).map_err(ExecuteError::Rejected)?;
+        if events.is_empty() {
+            return Ok(Decided::Nothing(loaded));
+        }
+        let expected = match loaded.version() {
+            Version::NONE => Expected::NoStream,
+            version => Expected::Exactly(version),
+        };
+        let append = Append::to(stream.clone(), expected, self.encode(stream, &events)?);
+        let appended = self.append(append).await?;
+        if loaded.version().forward(events.len()) != Some(appended.version()) {
+            // The ids were recorded before, on another state than the one decided on here.
+            return Ok(Decided::ExecutedElsewhere);
+        }
+        for event in events {
+            loaded.apply(event, appended.version(), appended.position);
+        }
+        Ok(Decided::Recorded(loaded))
+    }
+
+    fn encode(&self, stream: &StreamId, events: &Events<A::Event>) -> Result<Vec<NewEvent>, Invalid> {
+        let encode = |(index, event)| {
+            let mut new = NewEvent::encode(event, Codec::default(), self.metadata.clone())?;
+            if let Some(command_id) = self.command_id {
+                new.id = command_id.event_id(stream, index);
+            }
+            Ok(new)
+        };
+        events.iter().enumerate().map(encode).collect()
+    }
+
+    /// Appends, and repeats the very same append as long as its outcome is unknown.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        for _ in 0..OUTCOME_QUESTIONS {
+            match self.repository.store.append(append.clone()).await {
+                Err(AppendError::Store(error)) if *error.kind() == StoreErrorKind::OutcomeUnknown => {
+                    tracing::warn!(%error, "asking again for the outcome of an append");
+                }
+                outcome => return outcome,
+            }
+        }
+        self.repository.store.append(append).await
+    }
+}
+
+/// What loading for a command finds.
+enum Known<A> {
+    /// The state to decide on.
+    State(Loaded<A>),
+    /// The command's own events, and the state right after them.
+    Executed(Loaded<A>),
+}
+
+/// What a decision came to.
+enum Decided<A> {
+    /// No events; the state decided on.
+    Nothing(Loaded<A>),
+    /// Events, which are recorded; the state after them.
+    Recorded(Loaded<A>),
+    /// The command was executed before, at another version than the one decided on.
+    ExecutedElsewhere,
+}
+
+impl<'a, A, C> IntoFuture for Execute<'a, A, C>
+where
+    A: Handle<C>,
+    A::Error: Send,
+    C: Send + Sync + 'a,
+{
+    type Output = Result<Loaded<A>, ExecuteError<A::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A: Aggregate, C> fmt::Debug for Execute<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execute")
+            .field("category", &A::CATEGORY)
+            .field("command_id", &self.command_id)
+            .field("metadata", &self.metadata)
+            .finish_non_exhaustive()
+    }
+}

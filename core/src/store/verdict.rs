@@ -1,0 +1,175 @@
+//! The rule of appending: what an append comes to, given what is recorded already. Laws 2 to 4 in one pure function.
+//!
+//! Stores differ in how they learn what is recorded and how they write; they do not differ in what an append means,
+//! so that is said once, here.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Append, Appended, StreamAppend};
+use crate::envelope::RecordedEvent;
+use crate::error::{AppendError, Conflict, IdReused, Invalid};
+use crate::metadata::EventId;
+use crate::stream::{Position, StreamId, Version};
+
+/// What is recorded already, as far as an append needs to know.
+pub trait History {
+    /// The version of the stream's last event.
+    fn version_of(&self, stream: &StreamId) -> Option<Version>;
+    /// Where an event with this id is.
+    fn place_of(&self, id: EventId) -> Option<Place>;
+}
+
+/// Where an event is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In which stream.
+    pub stream: StreamId,
+    /// Its version.
+    pub version: Version,
+    /// Its position.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What an append comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer.
+    pub appended: Appended,
+    /// The events to write: none, if the append had happened before.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// Judges `append`, whose events would get the positions after `last`, at the time `now`.
+///
+/// The ids are looked up first, so an append that happened before answers as it did then, whatever came after it.
+///
+/// # Errors
+///
+/// [`AppendError`]: a conflict, reused ids, or versions past the last one there can be.
+pub fn judge(
+    append: Append,
+    history: &impl History,
+    last: Position,
+    now: DateTime<Utc>,
+) -> Result<Verdict, AppendError> {
+    if let Some(appended) = find_repeated(&append, history)? {
+        return Ok(Verdict { appended, events: Vec::new() });
+    }
+    let mut verdict = Verdict {
+        appended: Appended { position: last, recorded_at: now, versions: Vec::new() },
+        events: Vec::with_capacity(append.events().count()),
+    };
+    for part in append.into_streams() {
+        let StreamAppend { stream, expected, events } = part;
+        let actual = history.version_of(&stream);
+        if !expected.is_met_by(actual) {
+            return Err(Conflict { stream, expected, actual }.into());
+        }
+        let mut version = actual.unwrap_or_default();
+        for event in events {
+            version = version.next().ok_or_else(|| Invalid::VersionOverflow { stream: stream.clone() })?;
+            verdict.appended.position.0 += 1;
+            verdict.events.push(RecordedEvent {
+                id: event.id,
+                stream: stream.clone(),
+                version,
+                position: verdict.appended.position,
+                name: event.name,
+                schema_version: event.schema_version,
+                codec: event.codec,
+                payload: event.payload,
+                metadata: event.metadata,
+                recorded_at: now,
+            });
+        }
+        verdict.appended.versions.push(version);
+    }
+    Ok(verdict)
+}
+
+/// The first answer, if this very append happened before; `None` if none of its ids is recorded.
+fn find_repeated(append: &Append, history: &impl History) -> Result<Option<Appended>, IdReused> {
+    let mut events =
+        append.streams().iter().flat_map(|part| part.events.iter().map(move |event| (part, event.id)));
+    let Some((target, id, seen)) =
+        events.find_map(|(part, id)| history.place_of(id).map(|place| (&part.stream, id, place)))
+    else {
+        return Ok(None);
+    };
+    let mut repeated = Appended {
+        position: Position::START,
+        recorded_at: seen.recorded_at,
+        versions: Vec::with_capacity(append.streams().len()),
+    };
+    for part in append.streams() {
+        let mut last: Option<Version> = None;
+        for event in &part.events {
+            let reused = |place: &Place| IdReused {
+                id: event.id,
+                stream: part.stream.clone(),
+                recorded_stream: place.stream.clone(),
+                recorded_version: place.version,
+            };
+            // An id that is missing among recorded ones is told by the one that was seen.
+            let place = history.place_of(event.id).ok_or_else(|| IdReused {
+                id,
+                stream: target.clone(),
+                ..reused(&seen)
+            })?;
+            if place.stream != part.stream || last.is_some_and(|last| last.next() != Some(place.version)) {
+                return Err(reused(&place));
+            }
+            last = Some(place.version);
+            repeated.position = repeated.position.max(place.position);
+        }
+        repeated.versions.extend(last);
+    }
+    Ok(Some(repeated))
+}
+
+/// The part of a history that was looked up for a group of appends, kept up while they are judged one by one.
+#[derive(Clone, Debug, Default)]
+pub struct KnownHistory {
+    versions: HashMap<StreamId, Version>,
+    places: HashMap<EventId, Place>,
+}
+
+impl KnownHistory {
+    /// Notes that the last event of `stream` has this version.
+    pub fn note_version(&mut self, stream: StreamId, version: Version) {
+        self.versions.insert(stream, version);
+    }
+
+    /// Notes where the event with this id is.
+    pub fn note_place(&mut self, id: EventId, place: Place) {
+        self.places.insert(id, place);
+    }
+
+    /// Notes that `events` are recorded now.
+    pub fn note_recorded(&mut self, events: &[RecordedEvent]) {
+        for event in events {
+            self.note_version(event.stream.clone(), event.version);
+            let place = Place {
+                stream: event.stream.clone(),
+                version: event.version,
+                position: event.position,
+                recorded_at: event.recorded_at,
+            };
+            self.note_place(event.id, place);
+        }
+    }
+}
+
+impl History for KnownHistory {
+    fn version_of(&self, stream: &StreamId) -> Option<Version> {
+        self.versions.get(stream).copied()
+    }
+
+    fn place_of(&self, id: EventId) -> Option<Place> {
+        self.places.get(&id).cloned()
+    }
+}
