@@ -1,0 +1,41 @@
+#[event(name = "order.placed")]
+pub struct OrderPlaced {
+    pub customer: String,
+}
+
+// Derived:
+
+#[automatically_derived]
+#[allow(deprecated)]
+impl ::factum::Event for OrderPlaced {
+    const TYPES: &'static [::factum::EventType] = &[
+        ::factum::EventType::new("order.placed", 1, &[]),
+    ];
+    fn event_type(&self) -> &'static ::factum::EventType {
+        &<Self as ::factum::Event>::TYPES[0]
+    }
+    fn encode(
+        &self,
+        codec: ::factum::Codec,
+    ) -> ::core::result::Result<::std::vec::Vec<u8>, ::factum::BoxError> {
+        ::factum::__private::encode::<Self>(self, codec)
+    }
+    fn decode(
+        recorded: &::factum::RecordedEvent,
+    ) -> ::core::result::Result<Self, ::factum::DecodeError> {
+        let event_type = &<Self as ::factum::Event>::TYPES[0];
+        let upcasts = [];
+        ::factum::__private::decode::<Self>(recorded, event_type, &upcasts)
+    }
+}
+
+#[automatically_derived]
+#[allow(deprecated)]
+impl<__A> ::factum::Route<__A> for OrderPlaced
+where
+    __A: ::factum::Apply<Self>,
+{
+    fn route(self, aggregate: &mut __A) {
+        ::factum::Apply::apply(aggregate, self)
+    }
+}

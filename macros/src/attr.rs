@@ -1,0 +1,367 @@
+//! Attributes to typed values, each with the span of its key, so that every later stage can point at it.
+
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::token::Paren;
+use syn::{Attribute, ExprPath, LitInt, LitStr, Path, Token, Type, parenthesized, parse_quote};
+
+use crate::ctxt::Ctxt;
+
+/// A value and where its key stands.
+pub(crate) struct Keyed<T> {
+    pub(crate) key: Span,
+    pub(crate) value: T,
+}
+
+/// A value that may be given once.
+pub(crate) struct Once<T>(Option<Keyed<T>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Once<T> {
+    fn set(&mut self, key: &Ident, value: T) -> syn::Result<()> {
+        if self.0.is_some() {
+            return Err(syn::Error::new(key.span(), format!("`{key}` is given twice")));
+        }
+        self.0 = Some(Keyed { key: key.span(), value });
+        Ok(())
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref().map(|keyed| &keyed.value)
+    }
+
+    /// Where its key stands, if it was given.
+    pub(crate) fn key(&self) -> Option<Span> {
+        self.0.as_ref().map(|keyed| keyed.key)
+    }
+}
+
+/// The keys that were given, each time they were: also those that could not be read, which are not missing as well.
+pub(crate) type Given = Vec<&'static str>;
+
+/// `#[event(..)]`.
+#[derive(Default)]
+pub(crate) struct EventAttrs {
+    pub(crate) name: Once<LitStr>,
+    pub(crate) version: Once<SchemaVersion>,
+    pub(crate) upcasts: Vec<Keyed<UpcastAttr>>,
+    pub(crate) aliases: Vec<Keyed<LitStr>>,
+    pub(crate) krate: Once<Path>,
+    pub(crate) given: Given,
+}
+
+/// `upcast(from = 1, with = function)`.
+pub(crate) struct UpcastAttr {
+    pub(crate) from: SchemaVersion,
+    pub(crate) with: ExprPath,
+}
+
+/// A version of the shape of an event's payload.
+#[derive(Clone, Copy)]
+pub(crate) struct SchemaVersion {
+    pub(crate) number: u32,
+    pub(crate) span: Span,
+}
+
+/// `#[aggregate(..)]`.
+#[derive(Default)]
+pub(crate) struct AggregateAttrs {
+    pub(crate) category: Once<LitStr>,
+    pub(crate) id: Once<Type>,
+    pub(crate) event: Once<Type>,
+    pub(crate) krate: Once<Path>,
+    pub(crate) given: Given,
+}
+
+/// `#[handler(..)]`.
+#[derive(Default)]
+pub(crate) struct HandlerAttrs {
+    pub(crate) name: Once<LitStr>,
+    pub(crate) error: Once<Type>,
+    pub(crate) cx: Once<Type>,
+    pub(crate) on: Vec<OnAttr>,
+    pub(crate) flush: Once<()>,
+    pub(crate) krate: Once<Path>,
+    pub(crate) given: Given,
+}
+
+/// `on(OrderShipped, priority = 10)`.
+pub(crate) struct OnAttr {
+    pub(crate) event: Type,
+    pub(crate) priority: i32,
+}
+
+impl EventAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        let keys = ["name", "version", "upcast", "alias", "crate"];
+        let given = parse_keys(cx, attrs, "event", &keys, |key, input| {
+            match key.to_string().as_str() {
+                "name" => found.name.set(key, value(input)?)?,
+                "version" => found.version.set(key, value(input)?)?,
+                "upcast" => found.upcasts.push(Keyed { key: key.span(), value: upcast(key, input)? }),
+                "alias" => found.aliases.push(Keyed { key: key.span(), value: value(input)? }),
+                _ => found.krate.set(key, path(input)?)?,
+            }
+            Ok(())
+        });
+        Self { given, ..found }
+    }
+}
+
+impl AggregateAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        let keys = ["category", "id", "event", "crate"];
+        let given = parse_keys(cx, attrs, "aggregate", &keys, |key, input| match key.to_string().as_str() {
+            "category" => found.category.set(key, value(input)?),
+            "id" => found.id.set(key, ty(input)?),
+            "event" => found.event.set(key, ty(input)?),
+            _ => found.krate.set(key, path(input)?),
+        });
+        Self { given, ..found }
+    }
+}
+
+impl HandlerAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        let keys = ["name", "error", "cx", "on", "flush", "crate"];
+        let given = parse_keys(cx, attrs, "handler", &keys, |key, input| {
+            match key.to_string().as_str() {
+                "name" => found.name.set(key, value(input)?)?,
+                "error" => found.error.set(key, ty(input)?)?,
+                "cx" => found.cx.set(key, ty(input)?)?,
+                "on" => found.on.push(on(key, input)?),
+                "flush" => found.flush.set(key, ())?,
+                _ => found.krate.set(key, path(input)?)?,
+            }
+            Ok(())
+        });
+        Self { given, ..found }
+    }
+
+    /// The context, which is `()` unless told otherwise.
+    pub(crate) fn cx(&self) -> Type {
+        self.cx.get().cloned().unwrap_or_else(|| parse_quote!(()))
+    }
+}
+
+impl Parse for SchemaVersion {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let literal: LitInt = input.parse()?;
+        match literal.base10_parse() {
+            Ok(number) if (1..=i32::MAX.unsigned_abs()).contains(&number) => {
+                Ok(Self { number, span: literal.span() })
+            }
+            _ => {
+                let message = format!("versions count from 1 to {}", i32::MAX);
+                Err(syn::Error::new(literal.span(), message))
+            }
+        }
+    }
+}
+
+impl ToTokens for SchemaVersion {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let mut literal = Literal::u32_unsuffixed(self.number);
+        literal.set_span(self.span);
+        literal.to_tokens(tokens);
+    }
+}
+
+/// `= value`
+fn value<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
+    input.parse::<Token![=]>()?;
+    input.parse()
+}
+
+/// `= Type`
+fn ty(input: ParseStream<'_>) -> syn::Result<Type> {
+    unquoted(input, "a type", Type::parse)
+}
+
+/// `= some::path`; a path that begins with `crate` is one too.
+fn path(input: ParseStream<'_>) -> syn::Result<Path> {
+    unquoted(input, "a path", Path::parse_mod_style)
+}
+
+/// A value that other derives want in quotes, so that people try it here.
+fn unquoted<T>(
+    input: ParseStream<'_>,
+    what: &str,
+    parse: fn(ParseStream<'_>) -> syn::Result<T>,
+) -> syn::Result<T> {
+    input.parse::<Token![=]>()?;
+    let advice = if input.peek(LitStr) { ", without quotes" } else { "" };
+    parse(input).map_err(|error| syn::Error::new(error.span(), format!("expected {what}{advice}")))
+}
+
+/// `(from = 1, with = function)`
+fn upcast(key: &Ident, input: ParseStream<'_>) -> syn::Result<UpcastAttr> {
+    let form = "an upcast says from which version it leads to the next, and how: `upcast(from = 1, with = function)`";
+    let (mut from, mut with) = (None, None);
+    in_parens(key, form, input, |inner| {
+        while !inner.is_empty() {
+            let name = inner.call(Ident::parse_any)?;
+            match name.to_string().as_str() {
+                "from" if from.is_none() => from = Some(value(inner)?),
+                "with" if with.is_none() => with = Some(unquoted(inner, "a path", ExprPath::parse)?),
+                _ => return Err(syn::Error::new(name.span(), form)),
+            }
+            comma_or_end(inner)?;
+        }
+        Ok(())
+    })?;
+    match (from, with) {
+        (Some(from), Some(with)) => Ok(UpcastAttr { from, with }),
+        _ => Err(syn::Error::new(key.span(), form)),
+    }
+}
+
+/// `(Event)` or `(Event, priority = 10)`
+fn on(key: &Ident, input: ParseStream<'_>) -> syn::Result<OnAttr> {
+    let form = "every event is listed by itself: `on(OrderShipped)`, or `on(OrderShipped, priority = 10)`";
+    in_parens(key, form, input, |inner| {
+        let wrong = |span| syn::Error::new(span, form);
+        let event = inner.parse().map_err(|_| wrong(key.span()))?;
+        comma_or_end(inner)?;
+        let mut priority = None;
+        while !inner.is_empty() {
+            let name = inner.call(Ident::parse_any).map_err(|error| wrong(error.span()))?;
+            if name != "priority" || priority.is_some() {
+                return Err(wrong(name.span()));
+            }
+            let number: LitInt = value(inner)?;
+            priority = Some(number.base10_parse().map_err(|_| {
+                let message = format!("a priority is a number from {} to {}", i32::MIN, i32::MAX);
+                syn::Error::new(number.span(), message)
+            })?);
+            comma_or_end(inner)?;
+        }
+        Ok(OnAttr { event, priority: priority.unwrap_or(0) })
+    })
+}
+
+fn in_parens<T>(
+    key: &Ident,
+    form: &str,
+    input: ParseStream<'_>,
+    parse: impl FnOnce(ParseStream<'_>) -> syn::Result<T>,
+) -> syn::Result<T> {
+    if !input.peek(Paren) {
+        return Err(syn::Error::new(key.span(), form));
+    }
+    let inner;
+    parenthesized!(inner in input);
+    let value = parse(&inner);
+    if value.is_err() {
+        // What is left after an error would be reported by syn as another one.
+        inner.parse::<TokenStream>()?;
+    }
+    value
+}
+
+fn comma_or_end(input: ParseStream<'_>) -> syn::Result<()> {
+    if !input.is_empty() {
+        input.parse::<Token![,]>()?;
+    }
+    Ok(())
+}
+
+/// Goes through the keys of all `#[helper(..)]`, and says which were given. What cannot be read is reported, and the
+/// next key is tried.
+fn parse_keys(
+    cx: &Ctxt,
+    attrs: &[Attribute],
+    helper: &str,
+    keys: &[&'static str],
+    mut read: impl FnMut(&Ident, ParseStream<'_>) -> syn::Result<()>,
+) -> Given {
+    let mut given = Given::new();
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident(helper)) {
+        let all = attr.parse_args_with(|input: ParseStream<'_>| {
+            while !input.is_empty() {
+                let key = parse_key(input, keys, &mut given, &mut read);
+                if let Err(error) = key.and_then(|()| comma_or_end(input)) {
+                    cx.push(error);
+                    skip_past_comma(input)?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = all {
+            cx.push(error);
+            given.extend(keys);
+        }
+    }
+    given
+}
+
+fn parse_key(
+    input: ParseStream<'_>,
+    keys: &[&'static str],
+    given: &mut Given,
+    read: &mut impl FnMut(&Ident, ParseStream<'_>) -> syn::Result<()>,
+) -> syn::Result<()> {
+    if !input.peek(Ident::peek_any) {
+        // Whatever it was meant for.
+        given.extend(keys);
+        return Err(input.error(format!("expected a key: one of `{}`", keys.join("`, `"))));
+    }
+    let key = input.call(Ident::parse_any)?;
+    let nearest = nearest(&key.to_string(), keys);
+    given.extend(nearest);
+    match nearest {
+        Some(known) if key == known => read(&key, input),
+        Some(known) => {
+            Err(syn::Error::new(key.span(), format!("unknown key `{key}`: did you mean `{known}`?")))
+        }
+        None => {
+            let message = format!("unknown key `{key}`: expected one of `{}`", keys.join("`, `"));
+            Err(syn::Error::new(key.span(), message))
+        }
+    }
+}
+
+fn skip_past_comma(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
+    }
+    comma_or_end(input)
+}
+
+/// The key that `word` is, or that it is a slip of the finger away from: one in three letters may be wrong.
+fn nearest(word: &str, keys: &[&'static str]) -> Option<&'static str> {
+    let near = keys.iter().copied().filter(|key| distance(word, key) <= (key.len() / 3).max(1));
+    near.min_by_key(|key| distance(word, key))
+}
+
+/// How many letters have to be added, removed, changed or swapped with their neighbour to get from one word to the
+/// other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    // `steps[i][j]` is the distance between the first `i` and the first `j` letters.
+    let mut steps = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            steps[i][j] = match (i, j) {
+                (0, n) | (n, 0) => n,
+                _ => {
+                    let changed = steps[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+                    let swapped = i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
+                    let swapped = if swapped { steps[i - 2][j - 2] + 1 } else { changed };
+                    changed.min(swapped).min(steps[i - 1][j] + 1).min(steps[i][j - 1] + 1)
+                }
+            };
+        }
+    }
+    steps[from.len()][to.len()]
+}

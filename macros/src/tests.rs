@@ -1,0 +1,326 @@
+//! What the derives generate, as code to be read: see `snapshots/`.
+//!
+//! When it is meant to change, `SNAPSHOTS=overwrite cargo test -p factum-macros` writes it, and the diff is what is
+//! reviewed.
+
+use std::path::Path;
+use std::{env, fs};
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::ctxt::Ctxt;
+use crate::{aggregate, check, event, handler};
+
+type Derive = fn(TokenStream) -> TokenStream;
+
+#[test]
+fn event_plain() {
+    snapshot(
+        "event_plain",
+        event,
+        quote! {
+            #[event(name = "order.placed")]
+            pub struct OrderPlaced {
+                pub customer: String,
+            }
+        },
+    );
+}
+
+#[test]
+fn event_with_history() {
+    snapshot(
+        "event_with_history",
+        event,
+        quote! {
+            #[event(
+                name = "order.shipped",
+                version = 3,
+                upcast(from = 1, with = shipped_v1),
+                upcast(from = 2, with = shipped_v2),
+                alias = "order.sent",
+                alias = "order.posted"
+            )]
+            pub struct OrderShipped {
+                pub parcel: String,
+            }
+        },
+    );
+}
+
+#[test]
+fn event_generic() {
+    snapshot(
+        "event_generic",
+        event,
+        quote! {
+            #[event(name = "field.changed")]
+            pub struct Changed<T: Clone>
+            where
+                T: Debug,
+            {
+                pub to: T,
+            }
+        },
+    );
+}
+
+#[test]
+fn event_enum() {
+    snapshot(
+        "event_enum",
+        event,
+        quote! {
+            pub enum OrderEvent {
+                Placed(OrderPlaced),
+                Shipped(OrderShipped),
+            }
+        },
+    );
+}
+
+#[test]
+fn event_enum_generic() {
+    snapshot(
+        "event_enum_generic",
+        event,
+        quote! {
+            pub enum FieldEvent<T> {
+                Changed(Changed<T>),
+            }
+        },
+    );
+}
+
+#[test]
+fn event_with_errors() {
+    snapshot(
+        "event_with_errors",
+        event,
+        quote! {
+            pub enum OrderEvent {
+                Placed(OrderPlaced),
+                Shipped { parcel: String },
+                Cancelled,
+            }
+        },
+    );
+}
+
+#[test]
+fn aggregate_plain() {
+    snapshot(
+        "aggregate_plain",
+        aggregate,
+        quote! {
+            #[aggregate(category = "order", id = OrderId, event = OrderEvent)]
+            pub struct Order {
+                status: Status,
+            }
+        },
+    );
+}
+
+#[test]
+fn aggregate_generic() {
+    snapshot(
+        "aggregate_generic",
+        aggregate,
+        quote! {
+            #[aggregate(category = "field", id = u64, event = FieldEvent<T>)]
+            pub struct Field<T> {
+                value: Option<T>,
+            }
+        },
+    );
+}
+
+#[test]
+fn aggregate_with_errors() {
+    snapshot(
+        "aggregate_with_errors",
+        aggregate,
+        quote! {
+            #[aggregate(category = "shop/order", event = OrderEvent)]
+            pub struct Order;
+        },
+    );
+}
+
+#[test]
+fn handler_plain() {
+    snapshot(
+        "handler_plain",
+        handler,
+        quote! {
+            #[handler(name = "mails", error = MailError, on(OrderPlaced))]
+            pub struct Mails {
+                sender: Sender,
+            }
+        },
+    );
+}
+
+#[test]
+fn handler_with_priorities() {
+    snapshot(
+        "handler_with_priorities",
+        handler,
+        quote! {
+            #[handler(
+                name = "mails",
+                error = MailError,
+                on(OrderPlaced, priority = 10),
+                on(shipping::OrderShipped, priority = -10),
+                on(OrderCancelled)
+            )]
+            pub struct Mails;
+        },
+    );
+}
+
+#[test]
+fn handler_in_a_transaction() {
+    snapshot(
+        "handler_in_a_transaction",
+        handler,
+        quote! {
+            #[handler(name = "order-summary", error = sqlx::Error, cx = PgTransaction, on(OrderPlaced), flush)]
+            pub struct OrderSummary;
+        },
+    );
+}
+
+#[test]
+fn handler_generic() {
+    snapshot(
+        "handler_generic",
+        handler,
+        quote! {
+            #[handler(name = "copy", error = S::Error, cx = Transaction<Tx>, on(Changed<u64>))]
+            pub struct Copy<S: Sink, Tx>
+            where
+                Tx: Send + Sync + 'static,
+            {
+                sink: S,
+                works_in: PhantomData<Tx>,
+            }
+        },
+    );
+}
+
+#[test]
+fn handler_with_errors() {
+    snapshot(
+        "handler_with_errors",
+        handler,
+        quote! {
+            #[handler(error = MailError, on(OrderPlaced), on(OrderPlaced))]
+            pub struct Mails;
+        },
+    );
+}
+
+/// Compares the input and what `derive` adds to it with `snapshots/{name}.rs`.
+fn snapshot(name: &str, derive: Derive, input: TokenStream) {
+    let derived = derive(input.clone());
+    let actual = format!("{}\n// Derived:\n\n{}", pretty(input), pretty(derived));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(name).with_extension("rs");
+    if env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite") {
+        fs::write(&path, actual).unwrap();
+        return;
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let line =
+        actual.lines().zip(expected.lines()).take_while(|(actual, expected)| actual == expected).count();
+    assert!(
+        actual == expected,
+        "{} differs from line {} on; if it should, run with SNAPSHOTS=overwrite. This is generated:\n{actual}",
+        path.display(),
+        line + 1
+    );
+}
+
+/// The items of `tokens`, with an empty line between them.
+fn pretty(tokens: TokenStream) -> String {
+    let file: syn::File = syn::parse2(tokens).expect("the derives generate items");
+    let items = file.items.iter().map(|item| prettyplease::unparse(&syn::parse_quote!(#item)));
+    items.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_renamed_crate_is_the_only_one() {
+    let inputs: [(Derive, TokenStream); 7] = [
+        (
+            event,
+            quote!(
+                #[event(name = "a", version = 2, upcast(from = 1, with = f), crate = other)]
+                struct A<T>(T);
+            ),
+        ),
+        (
+            event,
+            quote!(
+                #[event(crate = other)]
+                enum E {
+                    A(A),
+                    B(B),
+                }
+            ),
+        ),
+        (
+            event,
+            quote!(
+                #[event(crate = other)]
+                enum E {
+                    A,
+                    B(B),
+                }
+            ),
+        ),
+        (
+            aggregate,
+            quote!(
+                #[aggregate(category = "a", id = u8, event = E, crate = other)]
+                struct A;
+            ),
+        ),
+        (
+            aggregate,
+            quote!(
+                #[aggregate(category = "", id = u8, event = E, crate = other)]
+                struct A;
+            ),
+        ),
+        (
+            handler,
+            quote!(
+                #[handler(name = "a", error = E, on(A), flush, crate = other)]
+                struct H;
+            ),
+        ),
+        (
+            handler,
+            quote!(
+                #[handler(name = "", error = E, on(A), flush, crate = other)]
+                struct H;
+            ),
+        ),
+    ];
+    for (derive, input) in inputs {
+        let derived = derive(input).to_string();
+        assert!(derived.contains("other ::") && !derived.contains("factum"), "{derived}");
+    }
+}
+
+#[test]
+fn names_are_as_long_as_in_the_core() {
+    assert_eq!(check::NAME_BYTES_MAX, factum::NAME_BYTES_MAX);
+}
+
+#[test]
+#[should_panic(expected = "errors were collected and not checked")]
+fn errors_cannot_be_forgotten() {
+    drop(Ctxt::new());
+}

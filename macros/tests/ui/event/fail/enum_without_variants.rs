@@ -1,0 +1,6 @@
+use factum::Event;
+
+#[derive(Event)]
+enum OrderEvent {}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use factum::Event;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct OrderPlaced;
+
+#[derive(Event)]
+enum OrderEvent {
+    Placed(OrderPlaced),
+}
+
+fn main() {}

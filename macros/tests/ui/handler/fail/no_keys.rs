@@ -1,0 +1,10 @@
+use factum::EventHandler;
+
+#[derive(EventHandler)]
+struct Mails;
+
+#[derive(EventHandler)]
+#[handler]
+struct Letters;
+
+fn main() {}

@@ -1,0 +1,26 @@
+use factum::{Context, Envelope, Event, EventHandler, On};
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "order.placed")]
+struct OrderPlaced;
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "order.shipped")]
+struct OrderShipped;
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "order.cancelled")]
+struct OrderCancelled;
+
+#[derive(EventHandler)]
+#[handler(name = "mails", error = std::io::Error, on(OrderPlaced), on(OrderShipped), on(OrderCancelled))]
+struct Mails;
+
+impl On<OrderPlaced> for Mails {
+    async fn on(&self, _: &Envelope<OrderPlaced>, _: &mut Context) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
+
+fn main() {}

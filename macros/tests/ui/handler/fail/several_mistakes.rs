@@ -1,0 +1,30 @@
+use factum::{Context, Envelope, Event, EventHandler, On};
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "order.placed")]
+struct OrderPlaced;
+
+#[derive(EventHandler)]
+#[handler(
+    nam = "mails",
+    error = std::io::Error,
+    on(OrderPlaced, first),
+    on(OrderPlaced),
+    on(OrderPlaced, priority = 3000000000),
+    on(OrderPlaced),
+    flush,
+    flush
+)]
+struct Mails<'a> {
+    #[handler(cx)]
+    sender: &'a str,
+}
+
+impl On<OrderPlaced> for Mails<'_> {
+    async fn on(&self, _: &Envelope<OrderPlaced>, _: &mut Context) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
+
+fn main() {}
