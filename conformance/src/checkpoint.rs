@@ -1,0 +1,221 @@
+//! Checkpoints: where a subscription is, moved only by those who know where it was.
+
+use factum_core::store::{Filter, ReadAll};
+use factum_core::{Checkpoints, EventStore, Position, Transactional};
+
+use crate::Fixture;
+use crate::given::{some, stream};
+use crate::race::race;
+use crate::seen::{append, checkpoint_moved, everything, ids, soon, versions, walk, whole};
+
+/// The name of a subscription that has not begun is at the start.
+pub async fn begins_at_the_start<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    assert_eq!(at(store, "new").await, Position::START);
+    let [first, _] = two_positions(store).await;
+    assert_eq!(at(store, "new").await, Position::START);
+    store.move_checkpoint("other", Position::START, first).await.expect("it was there");
+    assert_eq!(at(store, "new").await, Position::START);
+}
+
+/// A checkpoint moves from where it was, step by step, and every clone of the store sees it.
+pub async fn moves_from_where_it_was<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    for (from, to) in [(Position::START, first), (first, second)] {
+        store.move_checkpoint("s", from, to).await.expect("it was there");
+        assert_eq!(at(store, "s").await, to);
+        assert_eq!(at(&store.clone(), "s").await, to);
+    }
+}
+
+/// A checkpoint may be moved to where it is, and back: a subscription that begins anew does.
+pub async fn may_stay_and_may_go_back<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    let start = Position::START;
+    for (from, to) in [(start, start), (start, second), (second, second), (second, first), (first, start)] {
+        store.move_checkpoint("s", from, to).await.expect("it was there");
+        assert_eq!(at(store, "s").await, to);
+    }
+    store.move_checkpoint("s", start, first).await.expect("it was there");
+    assert_eq!(at(store, "s").await, first);
+}
+
+/// A checkpoint that is elsewhere does not move, and the error says where it was expected and where it is.
+pub async fn refuses_to_move_from_elsewhere<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    // One that has not begun is at the start and nowhere else.
+    assert_eq!(checkpoint_moved(store.move_checkpoint("s", first, second).await), (first, Position::START));
+    assert_eq!(at(store, "s").await, Position::START);
+    store.move_checkpoint("s", Position::START, second).await.expect("it was there");
+    for from in [Position::START, first] {
+        for to in [first, second] {
+            assert_eq!(checkpoint_moved(store.move_checkpoint("s", from, to).await), (from, second));
+            assert_eq!(at(store, "s").await, second);
+        }
+    }
+}
+
+/// Checkpoints of different names have nothing to do with each other, also where the names look alike.
+pub async fn names_are_independent<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let long = "s".repeat(200);
+    let longer = format!("{long}s");
+    let names = [
+        "s",
+        "S",
+        "s ",
+        " s",
+        "s%",
+        "s_",
+        "é",
+        "e\u{301}",
+        "ß",
+        "ss",
+        "a/b",
+        "a",
+        "'",
+        "\u{1f980}",
+        &long,
+        &longer,
+    ];
+    let mut to = Vec::new();
+    for _ in names {
+        to.push(append(store, some(&stream("1"), 1)).await.position);
+    }
+    for (name, to) in names.iter().zip(&to) {
+        assert_eq!(at(store, name).await, Position::START, "{name:?} has not begun");
+        store.move_checkpoint(name, Position::START, *to).await.expect("it was there");
+    }
+    for (name, to) in names.iter().zip(&to) {
+        assert_eq!(at(store, name).await, *to, "{name:?} is where it was moved to");
+    }
+}
+
+/// Of those who move a checkpoint at the same time one succeeds, and the others are told.
+pub async fn one_of_those_who_move_it_wins<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    for round in 0..10 {
+        let name = format!("s{round}");
+        let mut targets = Vec::new();
+        for _ in 0..8 {
+            targets.push(append(store, some(&stream("1"), 1)).await.position);
+        }
+        let outcomes = race(targets.clone().into_iter().map(|to| {
+            let (store, name) = (store.clone(), name.clone());
+            async move { store.move_checkpoint(&name, Position::START, to).await }
+        }))
+        .await;
+        let winners: Vec<_> =
+            outcomes.iter().zip(&targets).filter(|(outcome, _)| outcome.is_ok()).map(|(_, to)| *to).collect();
+        assert_eq!(winners.len(), 1, "exactly one of {} moves it", targets.len());
+        assert_eq!(at(store, &name).await, winners[0]);
+        for lost in outcomes.into_iter().filter(Result::is_err) {
+            assert_eq!(checkpoint_moved(lost), (Position::START, winners[0]));
+        }
+    }
+}
+
+/// Checkpoints are no events: moving them changes nothing of what is recorded.
+pub async fn moving_it_writes_no_event<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, _] = two_positions(store).await;
+    let before = everything(store).await;
+    store.move_checkpoint("s", Position::START, first).await.expect("it was there");
+    checkpoint_moved(store.move_checkpoint("s", Position::START, first).await);
+    assert_eq!(everything(store).await, before);
+    assert_eq!(ids(&whole(store, &stream("1")).await), ids(&before));
+}
+
+/// A transaction moves the checkpoint when it is committed.
+pub async fn a_transaction_moves_it<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    for (from, to) in [(Position::START, first), (first, second), (second, second)] {
+        let tx = store.begin().await.expect("a transaction begins");
+        assert_eq!(at(store, "s").await, from, "not before it is committed");
+        store.commit_with_checkpoint(tx, "s", from, to).await.expect("it was there");
+        assert_eq!(at(store, "s").await, to);
+    }
+    // It is the same checkpoint that is moved without a transaction.
+    store.move_checkpoint("s", second, first).await.expect("it was there");
+    let tx = store.begin().await.expect("a transaction begins");
+    store.commit_with_checkpoint(tx, "s", first, second).await.expect("it was there");
+    assert_eq!(at(store, "s").await, second);
+    assert_eq!(at(store, "t").await, Position::START);
+}
+
+/// A transaction whose checkpoint is elsewhere is not committed, and the error has the facts.
+pub async fn a_transaction_is_refused_when_it_is_elsewhere<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    let tx = store.begin().await.expect("a transaction begins");
+    let said = checkpoint_moved(store.commit_with_checkpoint(tx, "s", first, second).await);
+    assert_eq!(said, (first, Position::START));
+    store.move_checkpoint("s", Position::START, second).await.expect("it was there");
+    let tx = store.begin().await.expect("a transaction begins");
+    let said = checkpoint_moved(store.commit_with_checkpoint(tx, "s", Position::START, first).await);
+    assert_eq!(said, (Position::START, second));
+    assert_eq!(at(store, "s").await, second);
+    // Nothing is left open that others would wait for.
+    soon("a move after a refused transaction", store.move_checkpoint("s", second, first))
+        .await
+        .expect("it was there");
+}
+
+/// A transaction that is dropped leaves the checkpoint where it was, and nobody waits for it.
+pub async fn a_dropped_transaction_leaves_it<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    store.move_checkpoint("s", Position::START, first).await.expect("it was there");
+    // More often than a store has connections to leak.
+    for turn in 0..40 {
+        let tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+        drop(tx);
+        assert_eq!(soon("reading the checkpoint", store.checkpoint("s")).await.expect("it is there"), first);
+        soon("an append", append(store, some(&stream("1"), 1))).await;
+        assert_eq!(soon("reading the stream", whole(store, &stream("1"))).await.len(), 3 + turn);
+    }
+    soon("a move", store.move_checkpoint("s", first, second)).await.expect("it was there");
+    let tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+    soon("a commit", store.commit_with_checkpoint(tx, "s", second, first)).await.expect("it was there");
+    assert_eq!(at(store, "s").await, first);
+}
+
+/// While a transaction is open, readers go on: of streams, of the feed, and of checkpoints.
+pub async fn an_open_transaction_stops_no_reader<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    let tx = store.begin().await.expect("a transaction begins");
+    for turn in 0..3_u64 {
+        let stream = soon("reading a stream", whole(store, &stream("1"))).await;
+        assert_eq!(versions(&stream), [1, 2], "in turn {turn}");
+        let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+        let page = soon("reading the feed", store.read_all(read)).await.expect("the feed can be read");
+        assert_eq!(page.events, stream);
+        assert_eq!(
+            soon("reading a checkpoint", store.checkpoint("s")).await.expect("it is there"),
+            Position::START
+        );
+    }
+    store.commit_with_checkpoint(tx, "s", Position::START, second).await.expect("it was there");
+    assert_eq!(at(store, "s").await, second);
+    assert!(second > first);
+}
+
+async fn at(store: &impl Checkpoints, name: &str) -> Position {
+    store.checkpoint(name).await.expect("a checkpoint can be read")
+}
+
+/// The positions of the first two events, which are in the feed by now.
+async fn two_positions(store: &impl EventStore) -> [Position; 2] {
+    let mut positions = [Position::START; 2];
+    for position in &mut positions {
+        *position = append(store, some(&stream("1"), 1)).await.position;
+    }
+    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+    assert_eq!(walk(store, read, positions[1]).await.len(), 2);
+    positions
+}

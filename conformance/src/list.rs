@@ -1,0 +1,288 @@
+//! The list of promises, and what is made of it. There is one list: a promise that is missing here is dead code, which
+//! is a compile error in this crate, and every other place is generated.
+
+/// Enrols a store: expands to one `#[test]` for every promise, in one module for every area.
+///
+/// ```text
+/// conformance!(Memory);
+/// conformance!(Memory, without(durable: "lives in memory"));
+/// ```
+///
+/// `Memory` is the store's [`Fixture`](crate::Fixture). What the store cannot do is declared with its reason: the
+/// tests of that ability are then listed as ignored, for that reason. The abilities are `durable` and `work`.
+///
+/// The modules are named after the areas of [`promises`](crate::promises). Two enrolments in one file, or one beside
+/// modules of the same names, go into modules of their own.
+#[macro_export]
+macro_rules! conformance {
+    ($fixture:ty $(, without($($without:tt)*))? $(,)?) => {
+        $crate::__abilities! { $fixture; durable [] work []; $($($without)*)? }
+    };
+}
+
+/// Turns the list of missing abilities into the attribute that each ability's tests get.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __abilities {
+    ($fixture:ty; durable $durable:tt work $work:tt; ) => {
+        $crate::__promises! { __enrol $fixture; durable $durable work $work }
+    };
+    ($fixture:ty; durable [] work $work:tt; durable: $reason:literal $(, $($rest:tt)*)?) => {
+        $crate::__abilities! { $fixture; durable [#[ignore = $reason]] work $work; $($($rest)*)? }
+    };
+    ($fixture:ty; durable $durable:tt work []; work: $reason:literal $(, $($rest:tt)*)?) => {
+        $crate::__abilities! { $fixture; durable $durable work [#[ignore = $reason]]; $($($rest)*)? }
+    };
+    ($fixture:ty; durable $durable:tt work $work:tt; $($unknown:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "expected `durable: \"the reason\"` or `work: \"the reason\"`, each at most once, found `",
+            ::core::stringify!($($unknown)*),
+            "`"
+        ));
+    };
+}
+
+/// Gives the list of promises to `callback`, a macro of this crate, after the arguments that are meant for it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __promises {
+    ($callback:ident $($arguments:tt)*) => {
+        $crate::$callback! {
+            [$($arguments)*]
+            /// Appending: all or nothing, dense versions, and expectations that hold (laws 1 to 3).
+            append [] {
+                answers_with_what_it_wrote,
+                answers_for_every_stream_in_order,
+                numbers_versions_from_one_without_holes,
+                leaves_no_hole_in_the_versions_when_it_fails,
+                keeps_the_order_of_its_events,
+                positions_follow_the_order_of_the_append,
+                records_when_it_happened,
+                writes_nothing_on_conflict,
+                writes_nothing_when_the_second_stream_conflicts,
+                writes_nothing_when_the_first_stream_conflicts,
+                writes_nothing_when_the_last_of_many_streams_conflicts,
+                any_takes_every_stream,
+                no_stream_takes_only_a_new_stream,
+                exists_takes_only_a_stream_with_events,
+                exactly_takes_only_that_version,
+                exactly_zero_takes_only_a_new_stream,
+                refuses_a_stale_version,
+                refuses_a_version_from_the_future,
+                a_conflict_has_the_facts,
+                each_stream_has_its_own_expectation,
+                a_stream_is_category_and_id,
+                takes_as_many_events_as_the_limit,
+                every_clone_is_the_same_store,
+                happens_whole_or_not_at_all_when_dropped,
+                the_first_position_is_after_the_start,
+                records_equal_events_under_different_ids,
+            }
+            /// Repeating: the same ids are the same append, and no other (law 4).
+            idempotence [] {
+                a_repeat_answers_as_the_first_did,
+                a_repeat_writes_nothing,
+                a_repeat_answers_after_the_stream_has_moved_on,
+                a_repeat_answers_under_every_expectation,
+                a_repeat_answers_under_another_expectation,
+                a_repeat_for_several_streams_answers_as_the_first_did,
+                a_repeat_is_known_however_late,
+                a_repeat_changes_nothing_of_what_is_recorded,
+                a_conflict_uses_up_no_ids,
+                partly_recorded_ids_are_refused,
+                a_longer_append_is_no_repeat,
+                ids_of_another_stream_are_refused,
+                ids_in_another_order_are_refused,
+                ids_spread_over_other_streams_are_refused,
+                reuse_in_one_of_several_streams_has_the_facts,
+                reuse_is_told_before_a_conflict,
+                a_refused_reuse_uses_up_no_ids,
+                every_uuid_is_an_id,
+            }
+            /// Many at once: one winner, no lost answer, no deadlock, and a feed that never skips (laws 3, 4, 6 and 7).
+            concurrency [] {
+                one_of_those_who_expect_the_same_version_wins,
+                one_of_those_who_begin_a_stream_wins,
+                one_of_those_who_share_a_stream_wins_all_of_its_streams,
+                all_of_those_who_demand_nothing_win,
+                all_of_those_with_streams_of_their_own_win,
+                all_of_those_who_repeat_the_same_append_are_answered_alike,
+                one_of_those_who_share_an_id_wins,
+                those_who_cross_do_not_block_each_other,
+                a_reader_of_a_stream_sees_whole_appends,
+                positions_respect_cause,
+                those_who_follow_see_everything_once_in_order,
+            }
+            /// Reading a stream: in order, in pages, to its end, and at once (law 5).
+            read_stream [] {
+                gives_what_comes_after_a_version,
+                pages_join_to_the_whole,
+                says_whether_it_is_the_end,
+                goes_on_after_the_end,
+                reads_what_was_just_acknowledged,
+                an_unknown_stream_is_an_empty_page,
+                a_limit_of_zero_gives_one_event,
+                nothing_comes_after_the_last_version,
+                gives_no_events_of_other_streams,
+                gives_what_the_feed_gives,
+                reads_long_streams,
+            }
+            /// The feed: everything once, in the store's one order, and through filters (laws 6 and 9).
+            read_all [] {
+                gives_every_event_of_every_stream,
+                positions_grow,
+                positions_respect_cause,
+                position_order_is_version_order,
+                positions_stay_when_an_append_fails,
+                gives_the_same_again,
+                gives_what_comes_after_a_position,
+                pages_join_to_the_whole,
+                says_whether_it_is_the_end,
+                goes_on_after_the_end,
+                an_empty_store_is_an_empty_page,
+                a_limit_of_zero_gives_one_event,
+                stays_where_it_is_past_the_head,
+                a_filter_equals_filtering_the_whole,
+                random_filters_equal_filtering_the_whole,
+                the_position_moves_on_where_nothing_passes,
+                the_position_moves_on_after_the_last_that_passes,
+                filtered_pages_lose_nothing_at_their_ends,
+                a_filter_takes_names_literally,
+                a_filter_may_name_thousands,
+                a_filter_divides_an_append,
+            }
+            /// What is given back is what was given (law 10).
+            payload [] {
+                payloads_come_back_byte_for_byte,
+                json_is_not_rewritten,
+                large_payloads_come_back,
+                codec_and_schema_version_come_back,
+                metadata_comes_back_equal,
+                metadata_text_comes_back,
+                large_metadata_comes_back,
+                times_come_back_to_the_nanosecond,
+                event_names_come_back,
+                stream_names_come_back,
+                names_as_long_as_allowed_come_back,
+                streams_that_look_alike_are_different,
+                category_and_id_are_kept_apart,
+            }
+            /// Input that no store accepts (law 10).
+            invalid [] {
+                refuses_a_payload_that_is_too_large,
+                refuses_metadata_that_is_too_large,
+                refuses_too_many_events,
+                refuses_an_append_without_events,
+                refuses_a_stream_twice,
+                refuses_an_id_twice,
+                refuses_schema_versions_out_of_range,
+                refuses_versions_past_the_last,
+                refuses_an_actor_that_is_no_name,
+                refuses_a_codec_that_is_no_name,
+                invalid_input_is_told_before_a_conflict,
+                mended_input_is_taken,
+            }
+            /// Checkpoints, moved only by those who know where they were.
+            checkpoint [] {
+                begins_at_the_start,
+                moves_from_where_it_was,
+                may_stay_and_may_go_back,
+                refuses_to_move_from_elsewhere,
+                names_are_independent,
+                one_of_those_who_move_it_wins,
+                moving_it_writes_no_event,
+                a_transaction_moves_it,
+                a_transaction_is_refused_when_it_is_elsewhere,
+                a_dropped_transaction_leaves_it,
+                an_open_transaction_stops_no_reader,
+            }
+            /// Work and checkpoint together or not at all (law 11). Stores without `work` ignore these.
+            transaction [work] {
+                work_is_done_with_the_checkpoint,
+                work_of_a_dropped_transaction_is_not_done,
+                work_is_not_done_when_the_checkpoint_is_elsewhere,
+                work_is_done_once_where_two_do_it,
+            }
+            /// Waiting for what comes next.
+            wait [] {
+                an_append_wakes_a_reader,
+                it_returns_at_once_when_there_is_something,
+                all_who_wait_are_woken,
+                it_may_be_given_up,
+                those_who_wait_hold_up_nobody,
+                no_append_is_slept_through,
+            }
+            /// What outlives the process. Stores that are not `durable` ignore these.
+            durable [durable] {
+                events_are_there_after_reopening,
+                versions_go_on_after_reopening,
+                positions_go_on_after_reopening,
+                a_repeat_answers_as_the_first_did_after_reopening,
+                checkpoints_are_there_after_reopening,
+                readers_go_on_after_reopening,
+            }
+            /// Random histories, beside a store in a `Vec`.
+            model [] {
+                random_histories_are_answered_as_by_the_model,
+            }
+        }
+    };
+}
+
+/// Makes the promises public, in a module for every area.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __publish {
+    ([] $($(#[$doc:meta])* $area:ident $ability:tt { $($promise:ident,)* })*) => {
+        $($(#[$doc])* pub mod $area { pub use $crate::$area::{$($promise),*}; })*
+    };
+}
+
+/// The names of all promises.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __names {
+    ([] $($(#[$doc:meta])* $area:ident $ability:tt { $($promise:ident,)* })*) => {
+        &[$($(::core::concat!(::core::stringify!($area), "::", ::core::stringify!($promise)),)*)*]
+    };
+}
+
+/// Makes a module of tests for every area.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __enrol {
+    (
+        [$fixture:ty; durable $durable:tt work $work:tt]
+        $($(#[$doc:meta])* $area:ident $ability:tt { $($promise:ident,)* })*
+    ) => {
+        $(
+            mod $area {
+                #[allow(unused_imports)]
+                use super::*;
+                $($crate::__test! { $fixture; durable $durable work $work; $ability $area $promise })*
+            }
+        )*
+    };
+}
+
+/// Makes the test of one promise.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __test {
+    (as [$($ignored:tt)*] $fixture:ty; $area:ident $promise:ident) => {
+        #[test]
+        $($ignored)*
+        fn $promise() {
+            $crate::__private::run::<$fixture, _>($crate::promises::$area::$promise)
+        }
+    };
+    ($fixture:ty; durable [$($durable:tt)*] work $work:tt; [durable] $area:ident $promise:ident) => {
+        $crate::__test! { as [$($durable)*] $fixture; $area $promise }
+    };
+    ($fixture:ty; durable $durable:tt work [$($work:tt)*]; [work] $area:ident $promise:ident) => {
+        $crate::__test! { as [$($work)*] $fixture; $area $promise }
+    };
+    ($fixture:ty; durable $durable:tt work $work:tt; [] $area:ident $promise:ident) => {
+        $crate::__test! { as [] $fixture; $area $promise }
+    };
+}

@@ -1,0 +1,8 @@
+//! What can be wrong with a store.
+
+pub(crate) mod append;
+pub(crate) mod concurrency;
+pub(crate) mod idempotence;
+pub(crate) mod payload;
+pub(crate) mod progress;
+pub(crate) mod read;

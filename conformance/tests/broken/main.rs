@@ -1,0 +1,536 @@
+//! The tests of the tests: stores that are broken in one way each, every one of which must be caught by the promises that
+//! are named for it, and a store that is not broken, which keeps them all.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a store that cannot even be broken as it should is a mistake of these tests"
+)]
+
+mod faults;
+mod store;
+
+use std::any::type_name;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use factum_conformance::{__private, NAMES, promises};
+
+use crate::faults::{append, concurrency, idempotence, payload, progress, read};
+use crate::store::{Broken, Fault};
+
+/// Makes a test for every fault, and the list of the promises that catch one.
+macro_rules! caught {
+    ($($test:ident: $fault:ty => $($area:ident::$promise:ident)+;)+) => {
+        $(#[test]
+        fn $test() {
+            $(catches::<$fault, _>(
+                promises::$area::$promise,
+                concat!(stringify!($area), "::", stringify!($promise)),
+            );)+
+        })+
+
+        const CAUGHT: &[&str] = &[$($(concat!(stringify!($area), "::", stringify!($promise))),+),+];
+    };
+}
+
+/// Runs a promise on a broken store: it must panic.
+fn catches<B: Fault, P: Future<Output = ()>>(
+    promise: impl FnOnce(Broken<B>) -> P + Send + 'static,
+    name: &'static str,
+) {
+    __private::be_impatient(Duration::from_secs(2));
+    let outcome = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || __private::run::<Broken<B>, P>(promise))
+        .expect("a thread starts")
+        .join();
+    assert!(outcome.is_err(), "{name} does not notice that a store is {}", type_name::<B>());
+}
+
+/// The memory store behind no fault keeps every promise: what is caught below is the fault, and not its wrapping.
+mod sound {
+    use crate::faults::append::Nothing;
+    use crate::store::Broken;
+
+    factum_conformance::conformance!(Broken<Nothing>);
+}
+
+#[test]
+fn every_promise_catches_a_broken_store() {
+    let caught: BTreeSet<_> = CAUGHT.iter().collect();
+    let idle: Vec<_> = NAMES.iter().filter(|name| !caught.contains(name)).collect();
+    assert!(idle.is_empty(), "no fault is known that these promises catch: {idle:#?}");
+}
+
+caught! {
+    forgets_the_version_check: append::ForgetsTheVersionCheck =>
+        append::refuses_a_stale_version
+        append::refuses_a_version_from_the_future
+        append::exactly_takes_only_that_version
+        append::writes_nothing_on_conflict
+        append::a_conflict_has_the_facts
+        concurrency::one_of_those_who_expect_the_same_version_wins
+        idempotence::a_conflict_uses_up_no_ids
+        durable::versions_go_on_after_reopening
+        model::random_histories_are_answered_as_by_the_model;
+    needs_a_stream_for_any: append::NeedsAStreamForAny =>
+        append::any_takes_every_stream;
+    takes_no_stream_for_any: append::TakesNoStreamForAny =>
+        append::no_stream_takes_only_a_new_stream
+        concurrency::one_of_those_who_begin_a_stream_wins
+        model::random_histories_are_answered_as_by_the_model;
+    takes_exists_for_any: append::TakesExistsForAny =>
+        append::exists_takes_only_a_stream_with_events
+        model::random_histories_are_answered_as_by_the_model;
+    takes_zero_for_any: append::TakesZeroForAny =>
+        append::exactly_zero_takes_only_a_new_stream
+        append::a_conflict_has_the_facts;
+    takes_later_versions: append::TakesLaterVersions =>
+        append::refuses_a_stale_version
+        append::exactly_takes_only_that_version;
+    takes_earlier_versions: append::TakesEarlierVersions =>
+        append::refuses_a_version_from_the_future
+        append::exactly_takes_only_that_version;
+    uses_the_first_expectation: append::UsesTheFirstExpectation =>
+        append::each_stream_has_its_own_expectation
+        append::writes_nothing_when_the_second_stream_conflicts;
+    is_off_by_one_in_conflicts: append::IsOffByOneInConflicts =>
+        append::a_conflict_has_the_facts
+        concurrency::one_of_those_who_expect_the_same_version_wins
+        model::random_histories_are_answered_as_by_the_model;
+    finds_version_zero: append::FindsVersionZero =>
+        append::a_conflict_has_the_facts
+        append::exists_takes_only_a_stream_with_events;
+    blames_the_first_stream: append::BlamesTheFirstStream =>
+        append::a_conflict_has_the_facts
+        append::writes_nothing_when_the_second_stream_conflicts;
+    half_writes_before_a_conflict: append::HalfWritesBeforeAConflict =>
+        append::writes_nothing_when_the_second_stream_conflicts
+        append::writes_nothing_when_the_last_of_many_streams_conflicts
+        concurrency::one_of_those_who_share_a_stream_wins_all_of_its_streams
+        concurrency::those_who_follow_see_everything_once_in_order
+        model::random_histories_are_answered_as_by_the_model;
+    half_writes_after_a_conflict: append::HalfWritesAfterAConflict =>
+        append::writes_nothing_when_the_first_stream_conflicts;
+    writes_one_on_conflict: append::WritesOneOnConflict =>
+        append::writes_nothing_on_conflict
+        append::leaves_no_hole_in_the_versions_when_it_fails
+        model::random_histories_are_answered_as_by_the_model;
+    burns_versions_on_conflict: append::BurnsVersionsOnConflict =>
+        append::leaves_no_hole_in_the_versions_when_it_fails
+        idempotence::a_conflict_uses_up_no_ids;
+    drops_the_last_event: append::DropsTheLastEvent =>
+        append::answers_with_what_it_wrote
+        append::keeps_the_order_of_its_events
+        read_stream::gives_what_the_feed_gives
+        payload::payloads_come_back_byte_for_byte
+        model::random_histories_are_answered_as_by_the_model;
+    drops_twins: append::DropsTwins =>
+        append::records_equal_events_under_different_ids;
+    sorts_events_by_id: append::SortsEventsById =>
+        append::keeps_the_order_of_its_events;
+    sorts_streams_by_name: append::SortsStreamsByName =>
+        append::positions_follow_the_order_of_the_append
+        append::answers_for_every_stream_in_order
+        model::random_histories_are_answered_as_by_the_model;
+    answers_with_the_first_position: append::AnswersWithTheFirstPosition =>
+        append::answers_with_what_it_wrote
+        append::answers_for_every_stream_in_order;
+    answers_in_reverse: append::AnswersInReverse =>
+        append::answers_for_every_stream_in_order
+        append::each_stream_has_its_own_expectation;
+    records_nanoseconds: append::RecordsNanoseconds =>
+        append::records_when_it_happened;
+    stamps_events_singly: append::StampsEventsSingly =>
+        append::records_when_it_happened;
+    numbers_versions_from_zero: append::NumbersVersionsFromZero =>
+        append::numbers_versions_from_one_without_holes
+        append::answers_with_what_it_wrote;
+    numbers_versions_by_position: append::NumbersVersionsByPosition =>
+        append::numbers_versions_from_one_without_holes
+        read_stream::gives_no_events_of_other_streams;
+    numbers_positions_from_zero: append::NumbersPositionsFromZero =>
+        append::the_first_position_is_after_the_start;
+    reuses_positions: append::ReusesPositions =>
+        read_all::positions_grow
+        concurrency::all_of_those_with_streams_of_their_own_win
+        model::random_histories_are_answered_as_by_the_model;
+    refuses_thousands: append::RefusesThousands =>
+        append::takes_as_many_events_as_the_limit;
+    writes_only_thousands: append::WritesOnlyThousands =>
+        append::takes_as_many_events_as_the_limit;
+    clones_are_other_stores: append::ClonesAreOtherStores =>
+        append::every_clone_is_the_same_store
+        read_stream::reads_what_was_just_acknowledged
+        checkpoint::moves_from_where_it_was;
+    writes_event_by_event: append::WritesEventByEvent =>
+        append::happens_whole_or_not_at_all_when_dropped
+        append::writes_nothing_when_the_second_stream_conflicts
+        concurrency::a_reader_of_a_stream_sees_whole_appends;
+
+    writes_a_repeat_again: idempotence::WritesARepeatAgain =>
+        idempotence::a_repeat_answers_as_the_first_did
+        idempotence::a_repeat_writes_nothing
+        idempotence::a_repeat_for_several_streams_answers_as_the_first_did
+        idempotence::a_repeat_changes_nothing_of_what_is_recorded
+        idempotence::partly_recorded_ids_are_refused
+        idempotence::a_longer_append_is_no_repeat
+        concurrency::all_of_those_who_repeat_the_same_append_are_answered_alike
+        concurrency::one_of_those_who_share_an_id_wins
+        append::happens_whole_or_not_at_all_when_dropped
+        model::random_histories_are_answered_as_by_the_model;
+    writes_a_repeat_behind_its_answer: idempotence::WritesARepeatBehindItsAnswer =>
+        idempotence::a_repeat_answers_as_the_first_did
+        idempotence::a_repeat_writes_nothing
+        model::random_histories_are_answered_as_by_the_model;
+    conflicts_on_a_repeat: idempotence::ConflictsOnARepeat =>
+        idempotence::a_repeat_answers_after_the_stream_has_moved_on
+        idempotence::a_repeat_answers_under_every_expectation
+        idempotence::a_repeat_answers_under_another_expectation
+        idempotence::reuse_is_told_before_a_conflict
+        append::happens_whole_or_not_at_all_when_dropped
+        durable::a_repeat_answers_as_the_first_did_after_reopening
+        model::random_histories_are_answered_as_by_the_model;
+    compares_expectations: idempotence::ComparesExpectations =>
+        idempotence::a_repeat_answers_under_another_expectation;
+    answers_a_repeat_with_now: idempotence::AnswersARepeatWithNow =>
+        idempotence::a_repeat_answers_as_the_first_did
+        concurrency::all_of_those_who_repeat_the_same_append_are_answered_alike
+        model::random_histories_are_answered_as_by_the_model;
+    answers_a_repeat_with_the_head: idempotence::AnswersARepeatWithTheHead =>
+        idempotence::a_repeat_answers_after_the_stream_has_moved_on
+        idempotence::a_repeat_is_known_however_late;
+    answers_a_repeat_with_the_last_versions: idempotence::AnswersARepeatWithTheLastVersions =>
+        idempotence::a_repeat_answers_after_the_stream_has_moved_on
+        idempotence::a_repeat_for_several_streams_answers_as_the_first_did;
+    answers_a_repeat_for_one_stream: idempotence::AnswersARepeatForOneStream =>
+        idempotence::a_repeat_for_several_streams_answers_as_the_first_did
+        model::random_histories_are_answered_as_by_the_model;
+    forgets_old_ids: idempotence::ForgetsOldIds =>
+        idempotence::a_repeat_is_known_however_late;
+    overwrites_on_a_repeat: idempotence::OverwritesOnARepeat =>
+        idempotence::a_repeat_changes_nothing_of_what_is_recorded;
+    burns_ids_on_failure: idempotence::BurnsIdsOnFailure =>
+        idempotence::a_conflict_uses_up_no_ids
+        idempotence::a_refused_reuse_uses_up_no_ids
+        invalid::mended_input_is_taken;
+    skips_known_ids: idempotence::SkipsKnownIds =>
+        idempotence::partly_recorded_ids_are_refused
+        idempotence::a_longer_append_is_no_repeat
+        idempotence::reuse_in_one_of_several_streams_has_the_facts
+        concurrency::one_of_those_who_share_an_id_wins
+        model::random_histories_are_answered_as_by_the_model;
+    takes_one_known_id_for_a_repeat: idempotence::TakesOneKnownIdForARepeat =>
+        idempotence::partly_recorded_ids_are_refused
+        idempotence::reuse_in_one_of_several_streams_has_the_facts
+        model::random_histories_are_answered_as_by_the_model;
+    takes_all_known_ids_for_a_repeat: idempotence::TakesAllKnownIdsForARepeat =>
+        idempotence::ids_of_another_stream_are_refused
+        idempotence::ids_in_another_order_are_refused
+        idempotence::ids_spread_over_other_streams_are_refused
+        model::random_histories_are_answered_as_by_the_model;
+    keeps_ids_by_stream: idempotence::KeepsIdsByStream =>
+        idempotence::ids_of_another_stream_are_refused
+        idempotence::ids_spread_over_other_streams_are_refused
+        model::random_histories_are_answered_as_by_the_model;
+    takes_nil_for_no_id: idempotence::TakesNilForNoId =>
+        idempotence::every_uuid_is_an_id;
+    conflicts_on_reuse: idempotence::ConflictsOnReuse =>
+        idempotence::partly_recorded_ids_are_refused
+        idempotence::reuse_is_told_before_a_conflict
+        concurrency::one_of_those_who_share_an_id_wins
+        model::random_histories_are_answered_as_by_the_model;
+    misplaces_reused_ids: idempotence::MisplacesReusedIds =>
+        idempotence::ids_of_another_stream_are_refused
+        idempotence::ids_spread_over_other_streams_are_refused
+        model::random_histories_are_answered_as_by_the_model;
+    blames_the_first_stream_for_reuse: idempotence::BlamesTheFirstStreamForReuse =>
+        idempotence::reuse_in_one_of_several_streams_has_the_facts
+        idempotence::ids_spread_over_other_streams_are_refused;
+
+    checks_then_acts: concurrency::ChecksThenActs =>
+        concurrency::one_of_those_who_expect_the_same_version_wins
+        concurrency::one_of_those_who_begin_a_stream_wins
+        concurrency::one_of_those_who_share_a_stream_wins_all_of_its_streams;
+    takes_any_for_a_version: concurrency::TakesAnyForAVersion =>
+        concurrency::all_of_those_who_demand_nothing_win
+        concurrency::those_who_cross_do_not_block_each_other;
+    conflicts_with_everybody: concurrency::ConflictsWithEverybody =>
+        concurrency::all_of_those_with_streams_of_their_own_win
+        concurrency::all_of_those_who_demand_nothing_win;
+    conflicts_with_its_own_repeat: concurrency::ConflictsWithItsOwnRepeat =>
+        concurrency::all_of_those_who_repeat_the_same_append_are_answered_alike
+        concurrency::one_of_those_who_share_an_id_wins;
+    locks_in_the_order_of_the_append: concurrency::LocksInTheOrderOfTheAppend =>
+        concurrency::those_who_cross_do_not_block_each_other;
+    numbers_streams_in_blocks: concurrency::NumbersStreamsInBlocks =>
+        concurrency::positions_respect_cause
+        read_all::positions_respect_cause
+        read_all::positions_grow;
+    hides_what_is_written_meanwhile: concurrency::HidesWhatIsWrittenMeanwhile =>
+        concurrency::those_who_follow_see_everything_once_in_order;
+    loses_what_is_written_meanwhile: concurrency::LosesWhatIsWrittenMeanwhile =>
+        concurrency::those_who_follow_see_everything_once_in_order
+        concurrency::all_of_those_with_streams_of_their_own_win;
+
+    includes_the_version: read::IncludesTheVersion =>
+        read_stream::gives_what_comes_after_a_version
+        read_stream::pages_join_to_the_whole
+        model::random_histories_are_answered_as_by_the_model;
+    skips_between_pages: read::SkipsBetweenPages =>
+        read_stream::pages_join_to_the_whole
+        read_stream::reads_long_streams
+        model::random_histories_are_answered_as_by_the_model;
+    ignores_the_limit: read::IgnoresTheLimit =>
+        read_stream::pages_join_to_the_whole
+        read_stream::a_limit_of_zero_gives_one_event;
+    ends_a_stream_with_a_short_page: read::EndsAStreamWithAShortPage =>
+        read_stream::says_whether_it_is_the_end
+        model::random_histories_are_answered_as_by_the_model;
+    ends_a_stream_too_early: read::EndsAStreamTooEarly =>
+        read_stream::says_whether_it_is_the_end
+        read_stream::pages_join_to_the_whole
+        read_stream::goes_on_after_the_end
+        model::random_histories_are_answered_as_by_the_model;
+    remembers_ends: read::RemembersEnds =>
+        read_stream::goes_on_after_the_end;
+    reads_a_replica: read::ReadsAReplica =>
+        read_stream::reads_what_was_just_acknowledged;
+    fails_on_unknown_streams: read::FailsOnUnknownStreams =>
+        read_stream::an_unknown_stream_is_an_empty_page;
+    gives_nothing_for_zero: read::GivesNothingForZero =>
+        read_stream::a_limit_of_zero_gives_one_event
+        read_all::a_limit_of_zero_gives_one_event
+        model::random_histories_are_answered_as_by_the_model;
+    casts_versions: read::CastsVersions =>
+        read_stream::nothing_comes_after_the_last_version;
+    matches_prefixes: read::MatchesPrefixes =>
+        payload::stream_names_come_back
+        payload::category_and_id_are_kept_apart;
+    reads_the_category: read::ReadsTheCategory =>
+        read_stream::gives_no_events_of_other_streams
+        read_stream::an_unknown_stream_is_an_empty_page
+        append::a_stream_is_category_and_id;
+    stops_at_a_thousand: read::StopsAtAThousand =>
+        read_stream::reads_long_streams;
+    stamps_the_feed: read::StampsTheFeed =>
+        read_stream::gives_what_the_feed_gives
+        read_all::gives_every_event_of_every_stream;
+
+    reorders_the_feed: read::ReordersTheFeed =>
+        read_all::positions_grow
+        read_all::gives_the_same_again
+        append::positions_follow_the_order_of_the_append
+        model::random_histories_are_answered_as_by_the_model;
+    swaps_versions_in_the_feed: read::SwapsVersionsInTheFeed =>
+        read_all::position_order_is_version_order;
+    forgets_the_old_feed: read::ForgetsTheOldFeed =>
+        read_all::gives_every_event_of_every_stream
+        read_all::position_order_is_version_order
+        read_all::a_filter_takes_names_literally;
+    moves_events_on_failure: read::MovesEventsOnFailure =>
+        read_all::positions_stay_when_an_append_fails;
+    includes_the_position: read::IncludesThePosition =>
+        read_all::gives_what_comes_after_a_position
+        read_all::stays_where_it_is_past_the_head
+        model::random_histories_are_answered_as_by_the_model;
+    skips_at_page_ends: read::SkipsAtPageEnds =>
+        read_all::pages_join_to_the_whole
+        concurrency::those_who_follow_see_everything_once_in_order
+        model::random_histories_are_answered_as_by_the_model;
+    skips_a_match_at_page_ends: read::SkipsAMatchAtPageEnds =>
+        read_all::filtered_pages_lose_nothing_at_their_ends
+        read_all::a_filter_equals_filtering_the_whole
+        read_all::random_filters_equal_filtering_the_whole
+        model::random_histories_are_answered_as_by_the_model;
+    ends_the_feed_with_a_short_page: read::EndsTheFeedWithAShortPage =>
+        read_all::says_whether_it_is_the_end;
+    ends_the_feed_too_early: read::EndsTheFeedTooEarly =>
+        read_all::says_whether_it_is_the_end
+        read_all::pages_join_to_the_whole
+        model::random_histories_are_answered_as_by_the_model;
+    looks_beyond_the_head: read::LooksBeyondTheHead =>
+        read_all::goes_on_after_the_end
+        read_all::an_empty_store_is_an_empty_page
+        concurrency::those_who_follow_see_everything_once_in_order;
+    never_ends_empty: read::NeverEndsEmpty =>
+        read_all::an_empty_store_is_an_empty_page;
+    goes_back_to_the_head: read::GoesBackToTheHead =>
+        read_all::stays_where_it_is_past_the_head;
+    ignores_names: read::IgnoresNames =>
+        read_all::a_filter_equals_filtering_the_whole
+        read_all::a_filter_divides_an_append
+        payload::event_names_come_back
+        model::random_histories_are_answered_as_by_the_model;
+    passes_either_part: read::PassesEitherPart =>
+        read_all::a_filter_equals_filtering_the_whole
+        read_all::the_position_moves_on_where_nothing_passes
+        model::random_histories_are_answered_as_by_the_model;
+    drops_unknown_names: read::DropsUnknownNames =>
+        read_all::a_filter_equals_filtering_the_whole
+        read_all::goes_on_after_the_end;
+    takes_names_for_patterns: read::TakesNamesForPatterns =>
+        read_all::a_filter_takes_names_literally;
+    cuts_filters: read::CutsFilters =>
+        read_all::a_filter_may_name_thousands;
+    filters_appends: read::FiltersAppends =>
+        read_all::a_filter_divides_an_append
+        model::random_histories_are_answered_as_by_the_model;
+    stands_still: read::StandsStill =>
+        read_all::the_position_moves_on_where_nothing_passes
+        read_all::the_position_moves_on_after_the_last_that_passes
+        model::random_histories_are_answered_as_by_the_model;
+
+    rewrites_json: payload::RewritesJson =>
+        payload::json_is_not_rewritten;
+    keeps_text: payload::KeepsText =>
+        payload::payloads_come_back_byte_for_byte
+        payload::large_payloads_come_back;
+    takes_empty_for_null: payload::TakesEmptyForNull =>
+        payload::payloads_come_back_byte_for_byte;
+    cuts_payloads: payload::CutsPayloads =>
+        payload::large_payloads_come_back;
+    cuts_times: payload::CutsTimes =>
+        payload::times_come_back_to_the_nanosecond
+        payload::metadata_comes_back_equal;
+    loses_the_actor: payload::LosesTheActor =>
+        payload::metadata_comes_back_equal
+        payload::metadata_text_comes_back;
+    loses_the_cause: payload::LosesTheCause =>
+        payload::metadata_comes_back_equal;
+    fills_in_the_conversation: payload::FillsInTheConversation =>
+        payload::metadata_comes_back_equal
+        model::random_histories_are_answered_as_by_the_model;
+    loses_odd_fields: payload::LosesOddFields =>
+        payload::metadata_text_comes_back;
+    ends_text_at_nul: payload::EndsTextAtNul =>
+        payload::metadata_text_comes_back;
+    cuts_metadata: payload::CutsMetadata =>
+        payload::large_metadata_comes_back;
+    loses_the_codec: payload::LosesTheCodec =>
+        payload::codec_and_schema_version_come_back;
+    cuts_schema_versions: payload::CutsSchemaVersions =>
+        payload::codec_and_schema_version_come_back;
+    lowers_event_names: payload::LowersEventNames =>
+        payload::event_names_come_back
+        read_all::a_filter_takes_names_literally;
+    cuts_event_names: payload::CutsEventNames =>
+        payload::event_names_come_back;
+    doubles_quotes: payload::DoublesQuotes =>
+        payload::stream_names_come_back;
+    confuses_categories: payload::Confuses<payload::Categories> =>
+        append::a_stream_is_category_and_id
+        read_stream::an_unknown_stream_is_an_empty_page;
+    confuses_case: payload::Confuses<payload::Case> =>
+        payload::streams_that_look_alike_are_different;
+    confuses_blanks: payload::Confuses<payload::Blanks> =>
+        payload::streams_that_look_alike_are_different;
+    confuses_forms: payload::Confuses<payload::Forms> =>
+        payload::streams_that_look_alike_are_different
+        payload::stream_names_come_back;
+    confuses_joints: payload::Confuses<payload::Joints> =>
+        payload::category_and_id_are_kept_apart;
+    confuses_ends: payload::Confuses<payload::Ends> =>
+        payload::names_as_long_as_allowed_come_back;
+
+    writes_what_is_valid: payload::WritesWhatIsValid =>
+        invalid::refuses_a_payload_that_is_too_large
+        invalid::refuses_metadata_that_is_too_large
+        invalid::refuses_too_many_events
+        invalid::refuses_an_append_without_events
+        invalid::refuses_a_stream_twice
+        invalid::refuses_an_id_twice
+        invalid::refuses_schema_versions_out_of_range
+        invalid::refuses_versions_past_the_last
+        invalid::refuses_an_actor_that_is_no_name
+        invalid::refuses_a_codec_that_is_no_name;
+    says_ill_for_invalid: payload::SaysIllForInvalid =>
+        invalid::refuses_a_payload_that_is_too_large
+        invalid::refuses_versions_past_the_last
+        invalid::invalid_input_is_told_before_a_conflict;
+    mends_input: payload::MendsInput =>
+        invalid::refuses_a_payload_that_is_too_large
+        invalid::refuses_metadata_that_is_too_large
+        invalid::refuses_too_many_events
+        invalid::refuses_an_append_without_events
+        invalid::refuses_a_stream_twice
+        invalid::refuses_an_id_twice
+        invalid::refuses_schema_versions_out_of_range
+        invalid::refuses_versions_past_the_last
+        invalid::refuses_an_actor_that_is_no_name
+        invalid::refuses_a_codec_that_is_no_name;
+    looks_at_the_version_first: payload::LooksAtTheVersionFirst =>
+        invalid::invalid_input_is_told_before_a_conflict
+        invalid::refuses_versions_past_the_last;
+    ends_versions_too_early: payload::EndsVersionsTooEarly =>
+        invalid::refuses_versions_past_the_last
+        append::a_conflict_has_the_facts;
+
+    moves_from_anywhere: progress::MovesFromAnywhere =>
+        checkpoint::refuses_to_move_from_elsewhere
+        checkpoint::one_of_those_who_move_it_wins
+        model::random_histories_are_answered_as_by_the_model;
+    looks_then_moves: progress::LooksThenMoves =>
+        checkpoint::one_of_those_who_move_it_wins;
+    moves_forward_only: progress::MovesForwardOnly =>
+        checkpoint::may_stay_and_may_go_back;
+    moves_once: progress::MovesOnce =>
+        checkpoint::moves_from_where_it_was
+        durable::checkpoints_are_there_after_reopening;
+    says_where_it_is_not: progress::SaysWhereItIsNot =>
+        checkpoint::refuses_to_move_from_elsewhere
+        model::random_histories_are_answered_as_by_the_model;
+    begins_at_the_head: progress::BeginsAtTheHead =>
+        checkpoint::begins_at_the_start;
+    ignores_the_case_of_subscriptions: progress::IgnoresTheCaseOfSubscriptions =>
+        checkpoint::names_are_independent;
+    keeps_checkpoints_as_events: progress::KeepsCheckpointsAsEvents =>
+        checkpoint::moving_it_writes_no_event;
+    commits_without_the_checkpoint: progress::CommitsWithoutTheCheckpoint =>
+        checkpoint::a_transaction_moves_it
+        transaction::work_is_done_with_the_checkpoint;
+    commits_from_anywhere: progress::CommitsFromAnywhere =>
+        checkpoint::a_transaction_is_refused_when_it_is_elsewhere
+        transaction::work_is_done_once_where_two_do_it;
+    commits_work_first: progress::CommitsWorkFirst =>
+        transaction::work_is_not_done_when_the_checkpoint_is_elsewhere
+        transaction::work_is_done_once_where_two_do_it;
+    forgets_work: progress::ForgetsWork =>
+        transaction::work_is_done_with_the_checkpoint;
+    works_at_once: progress::WorksAtOnce =>
+        transaction::work_is_done_with_the_checkpoint
+        transaction::work_of_a_dropped_transaction_is_not_done;
+    leaks_transactions: progress::LeaksTransactions =>
+        checkpoint::a_dropped_transaction_leaves_it
+        transaction::work_of_a_dropped_transaction_is_not_done;
+    locks_readers_out: progress::LocksReadersOut =>
+        checkpoint::an_open_transaction_stops_no_reader
+        checkpoint::a_dropped_transaction_leaves_it;
+
+    wakes_nobody: progress::WakesNobody =>
+        wait::an_append_wakes_a_reader
+        wait::it_returns_at_once_when_there_is_something;
+    wakes_one: progress::WakesOne =>
+        wait::all_who_wait_are_woken;
+    wakes_only_who_waits: progress::WakesOnlyWhoWaits =>
+        wait::no_append_is_slept_through;
+    looks_now_and_then: progress::LooksNowAndThen =>
+        wait::it_returns_at_once_when_there_is_something;
+    waits_on_a_connection: progress::WaitsOnAConnection =>
+        wait::those_who_wait_hold_up_nobody;
+    leaks_connections: progress::LeaksConnections =>
+        wait::it_may_be_given_up;
+
+    forgets_everything: progress::ForgetsEverything =>
+        durable::events_are_there_after_reopening
+        durable::versions_go_on_after_reopening
+        durable::positions_go_on_after_reopening
+        durable::a_repeat_answers_as_the_first_did_after_reopening
+        durable::checkpoints_are_there_after_reopening
+        durable::readers_go_on_after_reopening;
+    forgets_checkpoints: progress::ForgetsCheckpoints =>
+        durable::checkpoints_are_there_after_reopening;
+    forgets_ids: progress::ForgetsIds =>
+        durable::a_repeat_answers_as_the_first_did_after_reopening;
+    forgets_positions: progress::ForgetsPositions =>
+        durable::positions_go_on_after_reopening;
+}

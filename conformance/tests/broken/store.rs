@@ -1,0 +1,253 @@
+//! A store that is broken in one way: the memory store, and a fault in front of it.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use factum_conformance::{Fixture, Tx};
+use factum_core::store::{Append, Appended, Filter, Page, ReadAll, ReadStream, StreamPage};
+use factum_core::{
+    AppendError, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent, StoreError,
+    StreamId, Transactional, Version,
+};
+use factum_memory::{MemoryStore, MemoryTx};
+
+/// What is wrong with a store. A fault overrides one thing; all else is as in the memory store.
+#[async_trait]
+pub(crate) trait Fault: Default + Send + Sync + 'static {
+    /// Another append than the one that was given.
+    fn given(&self, append: Append) -> Append {
+        append
+    }
+
+    async fn append(&self, store: &MemoryStore, append: Append) -> Result<Appended, AppendError> {
+        store.append(self.given(append)).await
+    }
+
+    /// Another event than the one that is recorded.
+    fn seen(&self, event: RecordedEvent) -> RecordedEvent {
+        event
+    }
+
+    async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
+        let StreamPage { events, end } = store.read_stream(read).await?;
+        Ok(StreamPage { events: events.into_iter().map(|event| self.seen(event)).collect(), end })
+    }
+
+    async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
+        let Page { events, position, end } = store.read_all(read).await?;
+        Ok(Page { events: events.into_iter().map(|event| self.seen(event)).collect(), position, end })
+    }
+
+    async fn wait(&self, store: &MemoryStore, after: Position) -> Result<(), StoreError> {
+        store.wait(after).await
+    }
+
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Position, StoreError> {
+        store.checkpoint(name).await
+    }
+
+    async fn move_checkpoint(
+        &self,
+        store: &MemoryStore,
+        name: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), StoreError> {
+        store.move_checkpoint(name, from, to).await
+    }
+
+    async fn begin(&self, store: &MemoryStore) -> Result<MemoryTx, StoreError> {
+        store.begin().await
+    }
+
+    async fn commit(
+        &self,
+        store: &MemoryStore,
+        tx: MemoryTx,
+        name: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), StoreError> {
+        store.commit_with_checkpoint(tx, name, from, to).await
+    }
+
+    /// What a clone of the store shows.
+    fn clone_of(&self, store: &MemoryStore) -> MemoryStore {
+        store.clone()
+    }
+
+    /// What is there after the store was closed and opened again.
+    fn reopen(&self, store: MemoryStore) -> MemoryStore {
+        store
+    }
+
+    /// Whether work is done at once, and not with its transaction.
+    const WORKS_AT_ONCE: bool = false;
+}
+
+/// The memory store behind a fault.
+pub(crate) struct BrokenStore<B> {
+    store: MemoryStore,
+    fault: Arc<B>,
+}
+
+impl<B: Fault> Clone for BrokenStore<B> {
+    fn clone(&self) -> Self {
+        Self { store: self.fault.clone_of(&self.store), fault: Arc::clone(&self.fault) }
+    }
+}
+
+#[async_trait]
+impl<B: Fault> EventStore for BrokenStore<B> {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.fault.append(&self.store, append).await
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        self.fault.read_stream(&self.store, read).await
+    }
+
+    async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
+        self.fault.read_all(&self.store, read).await
+    }
+
+    async fn wait(&self, after: Position) -> Result<(), StoreError> {
+        self.fault.wait(&self.store, after).await
+    }
+}
+
+#[async_trait]
+impl<B: Fault> Checkpoints for BrokenStore<B> {
+    async fn checkpoint(&self, name: &str) -> Result<Position, StoreError> {
+        self.fault.checkpoint(&self.store, name).await
+    }
+
+    async fn move_checkpoint(&self, name: &str, from: Position, to: Position) -> Result<(), StoreError> {
+        self.fault.move_checkpoint(&self.store, name, from, to).await
+    }
+}
+
+impl<B: Fault> Transactional for BrokenStore<B> {
+    type Tx = MemoryTx;
+
+    async fn begin(&self) -> Result<MemoryTx, StoreError> {
+        self.fault.begin(&self.store).await
+    }
+
+    async fn commit_with_checkpoint(
+        &self,
+        tx: MemoryTx,
+        name: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), StoreError> {
+        self.fault.commit(&self.store, tx, name, from, to).await
+    }
+}
+
+/// A fixture with a fault.
+pub(crate) struct Broken<B> {
+    store: BrokenStore<B>,
+    done: Arc<Mutex<Vec<String>>>,
+    fault: PhantomData<B>,
+}
+
+impl<B: Fault> Fixture for Broken<B> {
+    type Store = BrokenStore<B>;
+
+    async fn empty() -> Self {
+        let store = BrokenStore { store: MemoryStore::new(), fault: Arc::default() };
+        Self { store, done: Arc::default(), fault: PhantomData }
+    }
+
+    fn store(&self) -> &BrokenStore<B> {
+        &self.store
+    }
+
+    async fn reopen(self) -> Self {
+        let BrokenStore { store, fault } = self.store;
+        Self { store: BrokenStore { store: fault.reopen(store), fault }, ..self }
+    }
+
+    async fn work(&self, tx: &mut Tx<Self>, note: &str) {
+        let (done, note) = (Arc::clone(&self.done), note.to_owned());
+        let work = move || done.lock().unwrap().push(note);
+        if B::WORKS_AT_ONCE { work() } else { tx.on_commit(work) }
+    }
+
+    async fn work_done(&self) -> Vec<String> {
+        self.done.lock().unwrap().clone()
+    }
+}
+
+/// The parts of an append, which may be changed and joined again.
+pub(crate) type Parts = Vec<(StreamId, Expected, Vec<NewEvent>)>;
+
+pub(crate) fn parts(append: Append) -> Parts {
+    append.into_streams().into_iter().map(|part| (part.stream, part.expected, part.events)).collect()
+}
+
+/// The append of these parts; there is none without parts.
+pub(crate) fn join(parts: Parts) -> Option<Append> {
+    let mut parts = parts.into_iter();
+    let (stream, expected, events) = parts.next()?;
+    let first = Append::to(stream, expected, events);
+    Some(parts.fold(first, |append, (stream, expected, events)| append.and(stream, expected, events)))
+}
+
+/// The append with each of its events changed.
+pub(crate) fn each_event(append: Append, change: impl Fn(&mut NewEvent)) -> Append {
+    let mut parts = parts(append);
+    parts.iter_mut().flat_map(|(.., events)| events).for_each(change);
+    join(parts).unwrap()
+}
+
+/// The append with each of its streams changed.
+pub(crate) fn each_stream(append: Append, change: impl Fn(&StreamId) -> StreamId) -> Append {
+    let mut parts = parts(append);
+    for (stream, ..) in &mut parts {
+        *stream = change(stream);
+    }
+    join(parts).unwrap()
+}
+
+/// The append with each of its expectations changed.
+pub(crate) fn each_expected(append: Append, change: impl Fn(Expected) -> Expected) -> Append {
+    let mut parts = parts(append);
+    for (_, expected, _) in &mut parts {
+        *expected = change(*expected);
+    }
+    join(parts).unwrap()
+}
+
+/// All events of a store.
+pub(crate) async fn all(store: &MemoryStore) -> Vec<RecordedEvent> {
+    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: usize::MAX };
+    store.read_all(read).await.unwrap().events
+}
+
+/// The version of a stream's last event.
+pub(crate) async fn version_of(store: &MemoryStore, stream: &StreamId) -> Option<Version> {
+    let read = ReadStream { stream: stream.clone(), after: Version::NONE, limit: usize::MAX };
+    store.read_stream(read).await.unwrap().events.last().map(|event| event.version)
+}
+
+/// Which of the append's ids are recorded.
+pub(crate) async fn known(store: &MemoryStore, append: &Append) -> Vec<EventId> {
+    let all = all(store).await;
+    let ids = append.events().map(|event| event.id);
+    ids.filter(|id| all.iter().any(|event| event.id == *id)).collect()
+}
+
+/// The page that a store with these events, sorted by position, would give.
+pub(crate) fn page_of(events: Vec<RecordedEvent>, read: &ReadAll) -> Page {
+    let head = events.last().map_or(Position::START, |event| event.position);
+    let rest = events.into_iter().filter(|event| event.position > read.after && read.filter.passes(event));
+    let events: Vec<_> = rest.take(read.limit.max(1)).collect();
+    let position = match events.last() {
+        Some(last) if events.len() == read.limit.max(1) => last.position,
+        _ => head.max(read.after),
+    };
+    Page { events, position, end: position >= head }
+}
