@@ -1,0 +1,258 @@
+//! Appends: a group of them in one transaction, each with a verdict of its own.
+//!
+//! A group makes two ways to the connection's thread however large it is: one to begin and to look up, one to write
+//! and to commit. (Groups of more than [`CHUNK_ROWS_MAX`] events, or of very large ones, make more.)
+
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use factum_core::store::group::CommitGroup;
+use factum_core::store::verdict::{KnownHistory, judge};
+use factum_core::store::{Append, Appended};
+use factum_core::{
+    AppendError, BoxError, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
+};
+use sqlx::Row;
+use sqlx::sqlite::SqliteArguments;
+use tokio::sync::oneshot;
+
+use crate::database::Database;
+use crate::error::{commit_error, store_error};
+use crate::row;
+use crate::script::Values;
+use crate::writer::Writer;
+
+/// Commits groups of appends.
+pub(crate) struct Committer {
+    pub(crate) database: Arc<Database>,
+    /// Tells, when dropped, that the last group was answered.
+    pub(crate) _ended: oneshot::Sender<()>,
+}
+
+type Outcome = Result<Appended, AppendError>;
+
+#[async_trait]
+impl CommitGroup for Committer {
+    async fn commit_group(&mut self, group: &[Append]) -> Result<Vec<Outcome>, StoreError> {
+        let mut writer = Writer::acquire(&self.database.writer, "append").await?;
+        match commit(&self.database, &mut writer, group).await {
+            Ok((outcomes, last)) => {
+                writer.ended();
+                self.database.wake.wake(last);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                writer.abandon().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The outcomes, and the last position of the store.
+async fn commit(
+    database: &Database,
+    writer: &mut Writer,
+    group: &[Append],
+) -> Result<(Vec<Outcome>, Position), StoreError> {
+    let (history, last) = look_up(database, writer, group).await?;
+    let (outcomes, events) = judge_all(group, history, last, Utc::now().trunc_subsecs(6));
+    let last = events.last().map_or(last, |event| event.position);
+    write(writer, &events).await?;
+    Ok((outcomes, last))
+}
+
+/// Begins the transaction, and learns what the verdicts depend on.
+async fn look_up(
+    database: &Database,
+    writer: &mut Writer,
+    group: &[Append],
+) -> Result<(KnownHistory, Position), StoreError> {
+    let streams = distinct_streams(group);
+    let values = Values::with_capacity(2).and(json_streams(&streams)).and(json_ids(group)).done();
+    let mut answers = match writer.run(include_str!("sql/look_up.sql"), values).await {
+        Ok(answers) => answers,
+        Err(fault) => return Err(database.explain("append", fault.error).await),
+    };
+    let places = answers.pop().unwrap_or_default();
+    let versions = answers.pop().and_then(|mut rows| rows.pop());
+    let versions = versions.ok_or_else(|| corrupt("the look-up of versions answered nothing"))?;
+    let last: i64 = versions.try_get(0).map_err(|error| store_error("append", error))?;
+    let versions: &str = versions.try_get(1).map_err(|error| store_error("append", error))?;
+    let versions: Vec<Option<u64>> = serde_json::from_str(versions).map_err(corrupt)?;
+
+    let mut history = KnownHistory::default();
+    for (stream, version) in streams.into_iter().zip(versions) {
+        if let Some(version) = version {
+            history.note_version(stream.clone(), Version(version));
+        }
+    }
+    for row in &places {
+        let (id, place) = row::place(row)?;
+        history.note_place(id, place);
+    }
+    Ok((history, Position(u64::try_from(last).map_err(corrupt)?)))
+}
+
+/// Judges the appends in order, each as if those before it were recorded.
+fn judge_all(
+    group: &[Append],
+    mut history: KnownHistory,
+    mut last: Position,
+    now: DateTime<Utc>,
+) -> (Vec<Outcome>, Vec<RecordedEvent>) {
+    let mut outcomes = Vec::with_capacity(group.len());
+    let mut events = Vec::with_capacity(group.len());
+    for append in group {
+        outcomes.push(judge(append.clone(), &history, last, now).map(|verdict| {
+            // An append that happened before has nothing to write, and its position is not the last.
+            last = verdict.events.last().map_or(last, |event| event.position);
+            history.note_recorded(&verdict.events);
+            events.extend(verdict.events);
+            verdict.appended
+        }));
+    }
+    (outcomes, events)
+}
+
+/// Writes the events, and commits.
+async fn write(writer: &mut Writer, mut events: &[RecordedEvent]) -> Result<(), StoreError> {
+    loop {
+        let (chunk, rest) = events.split_at(chunk_len(events));
+        let insert = Insert::of(chunk.len());
+        if rest.is_empty() {
+            let committed = writer.run(&insert.last, values(chunk)?).await;
+            return committed.map(drop).map_err(|fault| commit_error("append", fault.error));
+        }
+        writer.run(&insert.sql, values(chunk)?).await.map_err(|fault| store_error("append", fault.error))?;
+        events = rest;
+    }
+}
+
+/// The most rows of one statement. A group has no more, unless an append alone has.
+const CHUNK_ROWS_MAX: usize = 1024;
+/// The most bytes of payload in one statement, unless an event alone has more: sqlx copies them.
+const CHUNK_BYTES_MAX: usize = 8 << 20;
+
+/// How many of the events go into the next statement.
+fn chunk_len(events: &[RecordedEvent]) -> usize {
+    let mut bytes = 0;
+    let fits = |event: &&RecordedEvent| {
+        bytes += event.payload.len();
+        bytes <= CHUNK_BYTES_MAX
+    };
+    let fitting = events.iter().take(CHUNK_ROWS_MAX).take_while(fits).count();
+    fitting.max(1).min(events.len())
+}
+
+/// The statement that inserts up to so many rows. There are few of them, so that all stay prepared.
+struct Insert {
+    rows_max: usize,
+    sql: String,
+    /// The same, and then `COMMIT`.
+    last: String,
+}
+
+impl Insert {
+    fn of(rows: usize) -> &'static Self {
+        static INSERTS: LazyLock<Vec<Insert>> =
+            LazyLock::new(|| [0, 1, 4, 16, 64, 256, CHUNK_ROWS_MAX].map(Insert::new).into());
+        let fits = |insert: &&Insert| insert.rows_max >= rows;
+        INSERTS.iter().find(fits).expect("a chunk has at most CHUNK_ROWS_MAX rows")
+    }
+
+    fn new(rows_max: usize) -> Self {
+        let sql = match rows_max {
+            0 => String::new(),
+            1 => format!("{INSERT} VALUES {ROW};"),
+            // What is not bound is null: rows that are not needed are skipped.
+            _ => {
+                let rows = vec![ROW; rows_max].join(", ");
+                format!("{INSERT} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;")
+            }
+        };
+        let last = format!("{sql} COMMIT;");
+        Self { rows_max, sql, last }
+    }
+}
+
+/// `OR ROLLBACK`, because otherwise SQLite copies each page before changing it, to be able to undo this one statement;
+/// here a failure ends the transaction anyway. Without the copies a group takes a fifth less time.
+const INSERT: &str = "INSERT OR ROLLBACK INTO factum_events (position, event_id, category, stream, version, name, \
+    schema_version, codec, recorded_at, metadata, payload)";
+const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const ROW_COLUMNS: usize = 11;
+
+/// The arguments of an [`Insert`].
+fn values(events: &[RecordedEvent]) -> Result<SqliteArguments, StoreError> {
+    let mut values = Values::with_capacity(events.len() * ROW_COLUMNS);
+    for event in events {
+        values = values
+            .and(column(event.position.0)?)
+            .and(&event.id.0.as_bytes()[..])
+            .and(event.stream.category())
+            .and(event.stream.id())
+            .and(column(event.version.0)?)
+            .and(event.name.as_str())
+            .and(i64::from(event.schema_version))
+            .and(&*event.codec)
+            .and(event.recorded_at.timestamp_micros())
+            .and(event.metadata.to_json())
+            .and(&event.payload[..]);
+    }
+    Ok(values.done())
+}
+
+/// A number as a column has it.
+fn column(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|error| StoreError::because(StoreErrorKind::Full, "append", error))
+}
+
+fn corrupt(source: impl Into<BoxError>) -> StoreError {
+    StoreError::because(StoreErrorKind::Corrupt, "append", source)
+}
+
+/// The streams of the group, each once.
+fn distinct_streams(group: &[Append]) -> Vec<&StreamId> {
+    let mut streams: Vec<_> = group.iter().flat_map(Append::streams).map(|part| &part.stream).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    streams
+}
+
+fn json_streams(streams: &[&StreamId]) -> String {
+    let streams: Vec<_> = streams.iter().map(|stream| stream.as_str()).collect();
+    serde_json::to_string(&streams).expect("texts always have a JSON form")
+}
+
+/// A JSON array of ids, in hexadecimal digits.
+fn json_ids(group: &[Append]) -> String {
+    let mut json = String::from("[");
+    for event in group.iter().flat_map(Append::events) {
+        let comma = if json.len() > 1 { "," } else { "" };
+        write!(json, "{comma}\"{}\"", event.id.0.simple()).expect("a string takes all there is");
+    }
+    json.push(']');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_goes_into_the_smallest_statement_that_takes_it() {
+        let rows_max = |rows| Insert::of(rows).rows_max;
+        assert_eq!((rows_max(0), rows_max(1), rows_max(2)), (0, 1, 4));
+        assert_eq!((rows_max(257), rows_max(CHUNK_ROWS_MAX)), (1024, 1024));
+    }
+
+    #[test]
+    fn the_largest_statement_keeps_sqlites_limit_of_arguments() {
+        const SQLITE_MAX_VARIABLE_NUMBER: usize = 32766;
+        const { assert!(CHUNK_ROWS_MAX * ROW_COLUMNS <= SQLITE_MAX_VARIABLE_NUMBER) };
+        assert_eq!(ROW.matches('?').count(), ROW_COLUMNS);
+    }
+}

@@ -1,0 +1,98 @@
+//! Files that are not what they should be.
+
+use std::error::Error as _;
+use std::fs;
+
+use factum_core::store::{Filter, Page, ReadAll};
+use factum_core::{EventStore, Position, StoreError, StoreErrorKind};
+use factum_sqlite::SqliteStore;
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::support::{file, one, ready, stranger};
+
+async fn read(store: &SqliteStore) -> Result<Page, StoreError> {
+    store.read_all(ReadAll { after: Position::START, filter: Filter::all(), limit: 1000 }).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_corrupt() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(file(&dir), "once upon a time ".repeat(1000)).expect("writes");
+    let error = SqliteStore::connect(file(&dir)).await.expect_err("no database");
+    assert_eq!(error.kind(), &StoreErrorKind::Corrupt);
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_corrupt() {
+    let (store, dir) = ready().await;
+    for _ in 0..100 {
+        store.append(one("a")).await.expect("appends");
+    }
+    store.close().await;
+    let mut bytes = fs::read(file(&dir)).expect("reads");
+    // The first page has the schema, which stays readable.
+    bytes[4096..].fill(0xa5);
+    fs::write(file(&dir), bytes).expect("writes");
+
+    let store = SqliteStore::connect(file(&dir)).await.expect("opens: it does not look at every page");
+    assert_eq!(read(&store).await.expect_err("damaged").kind(), &StoreErrorKind::Corrupt);
+    let error = store.append(one("a")).await.expect_err("damaged");
+    assert!(
+        matches!(&error, factum_core::AppendError::Store(e) if *e.kind() == StoreErrorKind::Corrupt),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_event_is_corrupt_and_its_column_is_named() {
+    let bad = [
+        ("event_id", "event_id = x'0102'"),
+        ("version", "version = -1"),
+        ("category", "category = 'a/b'"),
+        ("stream", "stream = ''"),
+        ("name", "name = 'two' || char(10) || 'lines'"),
+        ("schema_version", "schema_version = 5000000000"),
+        ("recorded_at", "recorded_at = 9223372036854775807"),
+        ("metadata", "metadata = '{'"),
+        ("position", "position = -7"),
+    ];
+    for (column, change) in bad {
+        let (store, dir) = ready().await;
+        store.append(one("a")).await.expect("appends");
+        let mut stranger = stranger(&file(&dir)).await;
+        stranger.execute("PRAGMA ignore_check_constraints = ON").await.expect("sets");
+        stranger.execute(AssertSqlSafe(format!("UPDATE factum_events SET {change}"))).await.expect(change);
+
+        let everywhere = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+        let answer = store.read_all(everywhere).await;
+        if column == "position" {
+            // Below the start: nobody reads there, and the head says so.
+            assert_eq!(answer.expect_err("a negative head").kind(), &StoreErrorKind::Corrupt);
+            continue;
+        }
+        let error = answer.expect_err(column);
+        assert_eq!(error.kind(), &StoreErrorKind::Corrupt, "{column}");
+        let text = error.source().expect("says why").to_string();
+        let named = if column == "category" { "stream" } else { column };
+        assert_eq!(text, format!("column `{named}` of the event at position 1 cannot be read"));
+    }
+}
+
+#[tokio::test]
+async fn a_place_without_a_file_is_unavailable() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = SqliteStore::connect(dir.path().join("no/such/folder.db")).await.expect_err("no folder");
+    assert_eq!(error.kind(), &StoreErrorKind::Unavailable);
+
+    let builder = SqliteStore::builder(file(&dir)).create_if_missing(false);
+    assert_eq!(builder.connect().await.expect_err("no file").kind(), &StoreErrorKind::Unavailable);
+    assert!(!file(&dir).exists());
+}
+
+#[tokio::test]
+async fn memory_is_no_file() {
+    let error = SqliteStore::connect(":memory:").await.expect_err("no log");
+    assert_eq!(error.kind(), &StoreErrorKind::Other);
+    assert!(error.source().expect("says why").to_string().starts_with("the journal mode is memory"));
+}

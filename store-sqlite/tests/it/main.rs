@@ -1,0 +1,12 @@
+//! What is this store's own, beside the promises that every store keeps: the file, its schema, its locks, its crashes.
+
+mod close;
+mod corrupt;
+mod crash;
+mod feed;
+mod full;
+mod group;
+mod migration;
+mod processes;
+mod support;
+mod transaction;
