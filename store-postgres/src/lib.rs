@@ -1,0 +1,196 @@
+//! The Postgres store: events, checkpoints and projections in one database, for any number of processes.
+//!
+//! ```no_run
+//! use factum_postgres::PostgresStore;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = PostgresStore::connect("postgres://app@localhost/shop").await?;
+//! store.migrate().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Connecting never changes the database. [`migrate`](PostgresStore::migrate) does, and so does `sqlx migrate run` with
+//! the same files; a store that finds its tables missing, old or newer than itself says so and touches nothing.
+//!
+//! Runs on Postgres 13 and later, on a primary, in a database whose encoding is UTF-8. Of `PgBouncer` it needs 1.21 or
+//! later, which knows prepared statements.
+
+mod append;
+mod builder;
+mod checkpoint;
+mod database;
+mod error;
+mod migrate;
+mod read;
+mod row;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use factum_core::store::group::{GroupCommit, GroupLimits};
+use factum_core::store::{Append, Appended, Limits, Page, ReadAll, ReadStream, StreamPage};
+use factum_core::{AppendError, EventStore, Position, StoreError, StoreErrorKind};
+use sqlx::PgPool;
+use tokio::sync::oneshot;
+
+pub use crate::builder::Builder;
+pub use crate::checkpoint::PostgresTx;
+
+use crate::append::Committer;
+use crate::database::Database;
+
+/// A store in a Postgres database. Clones are the same store.
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Arc<Database>,
+    limits: Limits,
+    queue: Mutex<Queue>,
+}
+
+/// The queue in front of the task that commits.
+struct Queue {
+    /// `None` once the store was closed.
+    open: Option<GroupCommit>,
+    /// Comes when the last append in the queue was answered. Taken by the first who closes.
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl PostgresStore {
+    /// The store in the database that `url` leads to, with the settings of [`Builder`].
+    ///
+    /// The URL is that of [`PgConnectOptions`](sqlx::postgres::PgConnectOptions). The tables are those of its search path, which may be a part of it:
+    /// `postgres://app@localhost/shop?options=-csearch_path=events`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::connect`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. The store works as long as that runtime does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connecting changes nothing.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::builder().connect(url).await
+    }
+
+    /// The store in the database that `pool` leads to. The store uses the pool as it is.
+    ///
+    /// The pool must lead to one primary server: a position that was read from one server says nothing about another.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. The store works as long as that runtime does.
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self::builder().with_pool(pool)
+    }
+
+    /// A store about to be made, with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn over(database: Database, limits: Limits) -> Self {
+        let database = Arc::new(database);
+        let (answered, ended) = oneshot::channel();
+        let committer = Committer::new(database.clone(), answered);
+        let open = GroupCommit::start(committer, GroupLimits::default());
+        let queue = Mutex::new(Queue { open: Some(open), ended: Some(ended) });
+        Self { shared: Arc::new(Shared { database, limits, queue }) }
+    }
+
+    /// Brings the tables of the database to the shape that this program needs. Where they have it, nothing happens.
+    ///
+    /// Any number of processes may call it at the same time. It takes as long as it takes: no time-out applies. It
+    /// does what `sqlx migrate run` does in the folder `store-postgres`, whose migrations it has inside, and like it
+    /// needs a connection past a pooler in transaction mode.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; of kind [`NewerThanProgram`](StoreErrorKind::NewerThanProgram) if a newer program
+    /// has migrated the database. The migrations before the one that failed are done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves each migration done or not done; calling it again does the rest.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::migrate(self.database()).await
+    }
+
+    /// The connections of the store, for queries of the application.
+    pub fn pool(&self) -> &PgPool {
+        self.database().pool()
+    }
+
+    /// Finishes the appends that are queued, and closes all connections. Everything that comes later, through any clone
+    /// and for everybody else who uses the pool, fails as [`Closed`](StoreErrorKind::Closed).
+    ///
+    /// It waits for calls that have begun and for transactions that are open: their futures must go on being polled, or
+    /// be dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the store closed to new appends; closing it again goes on.
+    pub async fn close(&self) {
+        let ended = {
+            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.open = None;
+            queue.ended.take()
+        };
+        if let Some(ended) = ended {
+            // An error says the same: the task that answers appends is gone.
+            let _ = ended.await;
+        }
+        self.pool().close().await;
+    }
+
+    /// The queue, if the store is open.
+    fn queue(&self) -> Result<GroupCommit, StoreError> {
+        let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.open.clone().ok_or_else(|| StoreError::new(StoreErrorKind::Closed, "append"))
+    }
+
+    fn database(&self) -> &Database {
+        &self.shared.database
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("connections", &self.pool().size())
+            .field("idle_connections", &self.pool().num_idle())
+            .field("closed", &self.pool().is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.check(&self.shared.limits)?;
+        let queue = self.queue()?;
+        queue.append(append).await
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        read::read_stream(self.database(), read).await
+    }
+
+    async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
+        read::read_all(self.database(), read).await
+    }
+
+    async fn wait(&self, after: Position) -> Result<(), StoreError> {
+        read::wait(self.database(), after).await
+    }
+}

@@ -1,0 +1,1 @@
+SELECT position FROM factum_checkpoints WHERE subscription = $1

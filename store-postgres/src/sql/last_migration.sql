@@ -1,0 +1,1 @@
+SELECT max(version) FROM _factum_migrations WHERE success

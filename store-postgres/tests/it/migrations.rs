@@ -1,0 +1,216 @@
+//! Migrations: who applies them, and what a store says of tables that are not its own.
+
+use std::process::Command;
+
+use factum_core::store::{Filter, ReadAll, ReadStream};
+use factum_core::{
+    Checkpoints, EventStore, Expected, Position, StoreError, StoreErrorKind, Transactional, Version,
+};
+use factum_postgres::PostgresStore;
+use factum_testkit::Database;
+use sqlx::PgConnection;
+
+use crate::given::{
+    ALL_IS_QUIET, PATIENCE, database, empty_database, kind_of, migrations, one, run, store, stranger, stream,
+    until,
+};
+
+const LAST: i64 = 2;
+
+/// What every kind of call says.
+async fn refusals(store: &PostgresStore) -> Vec<StoreErrorKind> {
+    let read_stream = ReadStream { stream: stream("1"), after: Version::NONE, limit: 1 };
+    let read_all = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let (from, to) = (Position::START, Position(1));
+    let kind = |error: StoreError| error.kind().clone();
+    vec![
+        kind_of(store.append(one("1", Expected::Any)).await),
+        store.read_stream(read_stream).await.map_err(kind).expect_err("refused"),
+        store.read_all(read_all).await.map_err(kind).expect_err("refused"),
+        store.wait(Position::START).await.map_err(kind).expect_err("refused"),
+        store.checkpoint("s").await.map_err(kind).expect_err("refused"),
+        store.move_checkpoint("s", from, to).await.map_err(kind).expect_err("refused"),
+        store.begin().await.map(drop).map_err(kind).expect_err("refused"),
+    ]
+}
+
+async fn tables(connection: &mut PgConnection) -> Vec<String> {
+    sqlx::query_scalar("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        .fetch_all(connection)
+        .await
+        .expect("the catalog is readable")
+}
+
+#[tokio::test]
+async fn a_database_without_tables_is_refused_and_left_alone() {
+    let database = empty_database().await;
+    let store = store(&database).await;
+    for kind in refusals(&store).await {
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: LAST });
+    }
+    assert_eq!(tables(&mut stranger(&database).await).await, [""; 0]);
+
+    store.migrate().await.expect("migrates");
+    store.append(one("1", Expected::NoStream)).await.expect("appends after the migration");
+}
+
+#[tokio::test]
+async fn an_old_database_is_refused_and_brought_up() {
+    let database = empty_database().await;
+    migrations().await.run_to(1, &mut stranger(&database).await).await.expect("migrates half the way");
+    let store = store(&database).await;
+    for kind in refusals(&store).await {
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: Some(1), needed: LAST });
+    }
+    store.migrate().await.expect("does the rest");
+    store.append(one("1", Expected::NoStream)).await.expect("appends");
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    let database = database().await;
+    let newer = "INSERT INTO _factum_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9000, 'of a later program', true, '', 0)";
+    run(&mut stranger(&database).await, newer).await;
+    let store = store(&database).await;
+    let mut kinds = refusals(&store).await;
+    kinds.push(store.migrate().await.expect_err("refused").kind().clone());
+    for kind in kinds {
+        assert_eq!(kind, StoreErrorKind::NewerThanProgram { found: 9000, known: LAST });
+    }
+}
+
+#[tokio::test]
+async fn tables_that_vanish_are_reported_as_missing() {
+    let database = database().await;
+    let store = store(&database).await;
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    run(&mut stranger(&database).await, "DROP TABLE factum_events CASCADE").await;
+    let kind = kind_of(store.append(one("1", Expected::Any)).await);
+    assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: LAST });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_processes_may_migrate_at_once() {
+    let database = empty_database().await;
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let store = store(&database).await;
+        tasks.push(tokio::spawn(async move {
+            store.migrate().await?;
+            store.migrate().await?;
+            store.close().await;
+            Ok::<_, StoreError>(())
+        }));
+    }
+    for task in tasks {
+        tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic").expect("migrates");
+    }
+    until(&mut stranger(&database).await, ALL_IS_QUIET).await;
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_locks_nobody_out() {
+    let database = empty_database().await;
+    let mut stranger = stranger(&database).await;
+    run(&mut stranger, "CREATE TABLE factum_checkpoints ()").await;
+    let store = store(&database).await;
+    store.migrate().await.expect_err("the table is there, and is another one");
+    run(&mut stranger, "DROP TABLE factum_checkpoints").await;
+    let again = PostgresStore::connect(database.url()).await.expect("connects");
+    tokio::time::timeout(PATIENCE, again.migrate()).await.expect("is not locked out").expect("migrates");
+}
+
+#[tokio::test]
+async fn the_program_and_sqlx_migrate_alike() {
+    let (ours, theirs) = (empty_database().await, empty_database().await);
+    let store_of_ours = store(&ours).await;
+    store_of_ours.migrate().await.expect("migrates");
+    migrations().await.run(&mut stranger(&theirs).await).await.expect("sqlx migrates");
+    assert_eq!(dump(&ours).await, dump(&theirs).await);
+    assert_eq!(applied(&ours).await, applied(&theirs).await);
+
+    // Each takes the other's work for its own.
+    migrations().await.run(&mut stranger(&ours).await).await.expect("nothing is left to do");
+    store(&theirs).await.migrate().await.expect("nothing is left to do");
+    store(&theirs).await.append(one("1", Expected::Any)).await.expect("appends");
+
+    // And so does the tool that people use, where it is installed.
+    let tools = empty_database().await;
+    let tool = Command::new("sqlx")
+        .args(["migrate", "run"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("FACTUM_DATABASE_URL", tools.url())
+        .output();
+    match tool {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        tool => {
+            let tool = tool.expect("the tool runs");
+            assert!(tool.status.success(), "{}", String::from_utf8_lossy(&tool.stderr));
+            assert_eq!(dump(&ours).await, dump(&tools).await);
+            assert_eq!(applied(&ours).await, applied(&tools).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn schema_sql_is_what_the_migrations_add_up_to() {
+    let (migrated, from_file) = (database().await, empty_database().await);
+    let mut connection = stranger(&from_file).await;
+    run(&mut connection, include_str!("../../schema.sql")).await;
+    let of_factum = |lines: Vec<String>| -> Vec<String> {
+        lines.into_iter().filter(|line| !line.contains("_factum_migrations")).collect()
+    };
+    let (migrated, from_file) = (of_factum(dump(&migrated).await), of_factum(dump(&from_file).await));
+    assert!(migrated.len() > 30, "too little to compare: {migrated:#?}");
+    assert_eq!(migrated, from_file);
+}
+
+async fn applied(database: &Database) -> Vec<(i64, String, Vec<u8>)> {
+    sqlx::query_as(
+        "SELECT version, description, checksum FROM _factum_migrations WHERE success ORDER BY version",
+    )
+    .fetch_all(&mut stranger(database).await)
+    .await
+    .expect("the table is there")
+}
+
+/// The tables and what belongs to them, a line for each thing, from the catalog.
+async fn dump(database: &Database) -> Vec<String> {
+    let queries = [
+        // Relations, with their settings.
+        "SELECT format('%s %s %s %s', relkind, oid::regclass, relpersistence, reloptions)
+         FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        // Columns.
+        "SELECT format('column %s.%s #%s %s not null %s default %s collation %s storage %s',
+                       attrelid::regclass, attname, attnum, format_type(atttypid, atttypmod), attnotnull,
+                       pg_get_expr(adbin, adrelid), attcollation::regcollation, attstorage)
+         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'v')",
+        "SELECT format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+         FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+        "SELECT format('index %s', pg_get_indexdef(indexrelid))
+         FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relnamespace = 'public'::regnamespace",
+        "SELECT format('sequence %s %s from %s by %s in %s to %s cache %s cycle %s owner %s', seqrelid::regclass,
+                       seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle,
+                       (SELECT format('%s #%s', refobjid::regclass, refobjsubid) FROM pg_depend
+                        WHERE objid = seqrelid AND deptype = 'a'))
+         FROM pg_sequence",
+        "SELECT format('view %s %s', viewname, definition) FROM pg_views WHERE schemaname = 'public'",
+        "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "SELECT format('trigger %s', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal",
+        "SELECT format('comment %s %s', objoid::regclass, description) FROM pg_description
+         JOIN pg_class ON pg_class.oid = objoid WHERE relnamespace = 'public'::regnamespace",
+    ];
+    let mut connection = stranger(database).await;
+    let mut lines: Vec<String> = Vec::new();
+    for query in queries {
+        let found: Vec<String> = sqlx::query_scalar(query)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"));
+        lines.extend(found);
+    }
+    lines.sort();
+    lines
+}
