@@ -1,0 +1,12 @@
+//! What users do with factum, on the in-memory store: execute, load, handle, subscribe; and what they meet when
+//! something goes wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod decode;
+mod domain;
+mod execute;
+mod faulty;
+mod handlers;
+mod load;
+mod subscribe;
