@@ -1,0 +1,20 @@
+//! An order service on factum, to learn from.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`domain`] | orders and customers: events, state, decisions; pure |
+//! | [`read`] | what is asked for: spend per customer, revenue per month; kept by subscriptions |
+//! | [`shop`] | the shop on a store: where the two meet |
+//! | [`cdnow`] | a real shop's purchases, line by line |
+//! | [`import`] | purchases become commands |
+//! | [`report`] | the read models, printed |
+//! | [`history`] | the life of one order, printed |
+
+pub mod cdnow;
+pub mod domain;
+pub mod history;
+pub mod import;
+pub mod read;
+pub mod report;
+pub mod shop;
+pub mod text;

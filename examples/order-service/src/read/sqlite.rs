@@ -1,0 +1,92 @@
+//! The read model in SQLite. A batch of rows is one statement, because statements are what costs.
+
+use std::path::Path;
+
+use factum::sqlite::SqliteTx;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, Connection};
+
+use super::{Month, ReadError, ReadModel, Spend};
+use crate::domain::{Cents, CustomerId};
+
+/// The tables in the store's SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteRead {
+    pool: SqlitePool,
+}
+
+impl SqliteRead {
+    /// Makes the tables in `file` if they are missing, and reads them through the store's `pool`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub async fn migrate(file: &Path, pool: SqlitePool) -> Result<Self, ReadError> {
+        let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
+        sqlx::migrate!("migrations/sqlite").run(&mut connection).await?;
+        connection.close().await?;
+        Ok(Self { pool })
+    }
+}
+
+impl ReadModel for SqliteRead {
+    type Tx = SqliteTx;
+
+    async fn add_spend(&self, tx: &mut SqliteTx, spend: Vec<(CustomerId, Spend)>) -> Result<(), ReadError> {
+        let rows: Vec<_> = spend
+            .into_iter()
+            .map(|(customer, added)| (customer, added.orders, added.cds, added.spent))
+            .collect();
+        sqlx::query(
+            "INSERT INTO spend_per_customer (customer, orders, cds, cents)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+             ON CONFLICT (customer) DO UPDATE SET
+                 orders = orders + excluded.orders, cds = cds + excluded.cds, cents = cents + excluded.cents",
+        )
+        .bind(serde_json::to_string(&rows)?)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn add_revenue(&self, tx: &mut SqliteTx, revenue: Vec<(Month, Cents)>) -> Result<(), ReadError> {
+        let rows: Vec<_> = revenue.into_iter().map(|(month, added)| (month.0, added)).collect();
+        sqlx::query(
+            "INSERT INTO revenue_per_month (month, cents)
+             SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+             ON CONFLICT (month) DO UPDATE SET cents = cents + excluded.cents",
+        )
+        .bind(serde_json::to_string(&rows)?)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn totals(&self) -> Result<(u64, Spend), ReadError> {
+        let (customers, orders, cds, cents): (i64, i64, i64, i64) = sqlx::query_as(
+            "SELECT count(*), coalesce(sum(orders), 0), coalesce(sum(cds), 0), coalesce(sum(cents), 0)
+             FROM spend_per_customer",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((u64::try_from(customers)?, Spend { orders, cds, spent: Cents(cents) }))
+    }
+
+    async fn best_customers(&self, count: u32) -> Result<Vec<(CustomerId, Spend)>, ReadError> {
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+            "SELECT customer, orders, cds, cents FROM spend_per_customer ORDER BY cents DESC, customer LIMIT $1",
+        )
+        .bind(count)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(super::spend_row).collect())
+    }
+
+    async fn revenue_per_month(&self) -> Result<Vec<(Month, Cents)>, ReadError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT month, cents FROM revenue_per_month ORDER BY month")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(super::revenue_row).collect())
+    }
+}
