@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::event::{Event, Route};
 use crate::stream::{Position, Version};
 
-/// A thing of the domain whose state is the fold of its events. Derived: see [`derive@crate::Aggregate`].
+/// A thing of the domain whose state is the fold of its events. Derived by `#[derive(Aggregate)]`.
 ///
 /// Its default is the state before the first event.
 #[diagnostic::on_unimplemented(

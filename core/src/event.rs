@@ -8,7 +8,7 @@ use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError};
 use crate::name::{self, InvalidName};
 
-/// A fact of the domain, or an enum of such facts. Derived: see [`derive@crate::Event`].
+/// A fact of the domain, or an enum of such facts. Derived by `#[derive(Event)]`.
 ///
 /// A store keeps an event as a name, a version of its shape, and bytes. [`TYPES`](Event::TYPES) lists the names; a
 /// struct has one, an enum has those of all its variants.

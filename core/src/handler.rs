@@ -10,7 +10,7 @@ use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::DecodeError;
 use crate::event::{Event, EventType};
 
-/// Reacts to events. Derived: see [`derive@crate::EventHandler`].
+/// Reacts to events. Derived by `#[derive(EventHandler)]`.
 ///
 /// `Cx` is what the handler works in: `()` for effects in the world, which happen at least once and should be
 /// idempotent; a store's transaction for rows, which are committed together with the checkpoint, exactly once.

@@ -1,7 +1,7 @@
 //! Checkpoints, alone and together with a projection's work.
 
 use factum_core::{Position, StoreError, StoreErrorKind};
-use sqlx::sqlite::SqliteArguments;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite, Transaction};
 
 use crate::database::Database;
@@ -16,7 +16,8 @@ use crate::writer::Writer;
 ///
 /// Where SQLite fails a statement because the disk is full, it may have rolled back the whole transaction. Treat an
 /// error as the end of the transaction; [`commit_with_checkpoint`](factum_core::Transactional::commit_with_checkpoint)
-/// refuses to commit what is left of one that was continued.
+/// refuses to commit what is left of one that was continued. And leave the connection's pragmas as they are: the
+/// connection is the store's, and will write its events.
 pub type SqliteTx = Transaction<'static, Sqlite>;
 
 /// A transaction with the write lock from its beginning, so that nothing it has read changes before it commits.
@@ -120,10 +121,7 @@ fn moved(answers: &Answers, at: usize, from: Position) -> Result<(), StoreError>
 }
 
 /// The position of a checkpoint, which is at the start if it has no row.
-fn position_of(
-    row: Option<&sqlx::sqlite::SqliteRow>,
-    operation: &'static str,
-) -> Result<Position, StoreError> {
+fn position_of(row: Option<&SqliteRow>, operation: &'static str) -> Result<Position, StoreError> {
     let Some(row) = row else { return Ok(Position::START) };
     let position: i64 = row.try_get(0).map_err(|error| store_error(operation, error))?;
     let position = u64::try_from(position)

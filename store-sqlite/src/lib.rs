@@ -47,8 +47,6 @@
 //!
 //! Every future may be dropped at any point: what was begun is rolled back or finished, and the store stays usable.
 
-#![allow(clippy::doc_markdown, reason = "SQLite is a name, not code")]
-
 mod append;
 mod builder;
 mod checkpoint;

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use factum_core::store::{Filter, Page, ReadAll, ReadStream, StreamPage};
-use factum_core::{EventName, Position, StoreError};
+use factum_core::{EventName, Position, RecordedEvent, StoreError};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
@@ -55,7 +55,7 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         (select(database, include_str!("sql/read_all_filtered.sql"), values).await?, window_end)
     };
 
-    let mut events = Vec::with_capacity(rows.len().saturating_sub(1));
+    let mut events: Vec<RecordedEvent> = Vec::with_capacity(rows.len().saturating_sub(1));
     let mut head = Position::START;
     for row in &rows {
         match row::head(row)? {
@@ -63,6 +63,10 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
             None => events.push(row::event(row)?),
         }
     }
+    debug_assert!(
+        events.is_sorted_by_key(|event| event.position),
+        "SQLite runs the parts of UNION ALL in turn"
+    );
     let position = match events.last() {
         Some(last) if events.len() == limit => last.position,
         // Everything up to the head, or to the end of the window, was looked at.
@@ -115,9 +119,7 @@ fn rows_max(limit: usize) -> i64 {
 
 /// JSON for `json_each`, `None` where everything passes.
 fn json_categories(filter: &Filter) -> Option<String> {
-    // No stream has a category with a control character, and SQLite would cut one with NUL short, to another name.
-    let possible: Vec<_> = filter.categories.iter().filter(|c| !c.contains(char::is_control)).collect();
-    (!filter.categories.is_empty()).then(|| json!(possible).to_string())
+    (!filter.categories.is_empty()).then(|| json!(filter.categories).to_string())
 }
 
 fn json_streams(filter: &Filter) -> Option<String> {

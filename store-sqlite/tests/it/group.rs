@@ -64,8 +64,11 @@ async fn each_append_of_a_burst_has_its_own_outcome() {
     assert!(outcomes[9].as_ref().expect("appends").position > several.position);
 
     // One event before; then 2 twins, 2 raced, 4 in several streams, 1 last, without holes.
-    let positions: Vec<_> = everything(&store).await.iter().map(|event| event.position.0).collect();
+    let all = everything(&store).await;
+    let positions: Vec<_> = all.iter().map(|event| event.position.0).collect();
     assert_eq!(positions, (1..=10).collect::<Vec<_>>());
+    // The first append waits for the writer alone, and was a repeat; the others are one group, of one moment.
+    assert!(all[1..].iter().all(|event| event.recorded_at == all[1].recorded_at), "{all:#?}");
 }
 
 #[tokio::test]

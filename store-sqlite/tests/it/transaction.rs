@@ -41,7 +41,7 @@ async fn work_and_checkpoint_stay_together_wherever_the_future_is_dropped() {
             assert_eq!(notes(&store).await, store.checkpoint("notes").await.expect("reads").0);
         }
     }
-    assert!(dropped >= 15 && done >= 15, "dropped {dropped}, done {done}");
+    assert!(dropped >= 10 && done >= 10, "dropped {dropped}, done {done}");
     assert_eq!(everything(&store).await.len(), 240);
 }
 
@@ -65,7 +65,7 @@ async fn moving_a_checkpoint_may_be_dropped_anywhere() {
             }
         }
     }
-    assert!(dropped >= 4, "dropped {dropped}");
+    assert!(dropped >= 3, "dropped {dropped}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +154,7 @@ async fn a_moved_checkpoint_has_the_facts_and_rolls_the_work_back() {
     assert_eq!(notes(&store).await, 1);
     let error = store.move_checkpoint("notes", Position(0), Position(9)).await.expect_err("moved");
     assert_eq!(error.kind(), &moved);
+    assert_eq!(store.checkpoint("notes").await.expect("reads"), Position(1));
     let never_moved = StoreErrorKind::CheckpointMoved { expected: Position(3), actual: Position(0) };
     let error = store.move_checkpoint("other", Position(3), Position(9)).await.expect_err("never moved");
     assert_eq!(error.kind(), &never_moved);
