@@ -14,9 +14,16 @@
 //! # }
 //! ```
 //!
+//! What has to withstand a crash gets an [`OwnServer`], which it may kill; what has to withstand a network, a [`Proxy`] in
+//! front of any of them; what has to work through a pool, a [`PgBouncer`].
+//!
 //! A missing server is an error that says what to install. It is never a reason to skip a test: a skipped test looks like
 //! a passed one.
 
 mod postgres;
+mod proxy;
+mod random;
+mod url;
 
-pub use postgres::{Database, Error, Options, Postgres};
+pub use postgres::{Database, Error, Options, OwnServer, PgBouncer, Postgres};
+pub use proxy::{Counts, Proxy};

@@ -1,20 +1,26 @@
-//! A Postgres server that is found or started when a test needs it, and vanishes after the last user.
+//! Postgres servers that are found or started when a test needs them, and vanish after the last user.
 
 mod account;
 mod binaries;
+mod bouncer;
 mod database;
 mod error;
 mod home;
+mod own;
+mod processes;
 mod server;
+mod standby;
 
 use std::{env, fmt, path::PathBuf, time::Duration};
 
 use account::Account;
 use binaries::{Binaries, Search};
+pub use bouncer::PgBouncer;
 pub use database::Database;
 pub use error::Error;
 use home::Home;
-use server::Server;
+pub use own::OwnServer;
+use server::{Kind, Server};
 
 /// A running Postgres server on which a test makes databases.
 ///
@@ -69,11 +75,15 @@ impl Options {
         let (name, kind) = (&self.name, if self.durable { "durable" } else { "fast" });
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         assert!(!name.is_empty() && name.chars().all(is_plain), "`{name}` is not a name for a server");
-        // Not below the home folder or the target folder: the account that root steps down to may not go there.
-        // Not in TMPDIR: two shells of one user would have two servers.
-        let (uid, version) = (account::uid()?, binaries.version()?);
-        Ok(PathBuf::from(format!("/tmp/factum-postgres-{uid}-{version}-{kind}-{name}")))
+        folder(binaries, &format!("{kind}-{name}"))
     }
+}
+
+fn folder(binaries: &Binaries, name: &str) -> Result<PathBuf, Error> {
+    // Not below the home folder or the target folder: the account that root steps down to may not go there.
+    // Not in TMPDIR: two shells of one user would have two servers.
+    let (uid, version) = (account::uid()?, binaries.version()?);
+    Ok(PathBuf::from(format!("/tmp/factum-postgres-{uid}-{version}-{name}")))
 }
 
 impl Postgres {
@@ -119,7 +129,8 @@ impl Postgres {
         home.join()?;
         home.watch(options.idle)?;
 
-        let server = Server { home: home.path(), binaries: &binaries, account, durable: options.durable };
+        let kind = if options.durable { Kind::Durable } else { Kind::Fast };
+        let server = Server { home: home.path(), binaries: &binaries, account, kind };
         let maintenance_url = match server.url_if_running()? {
             Some(url) => url,
             None => server.start_afresh()?,

@@ -1,7 +1,7 @@
 //! The account that the server runs as: Postgres refuses to run as root.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::{
         fs::{MetadataExt, chown},
         process::CommandExt,
@@ -39,12 +39,22 @@ impl Account {
         }
     }
 
-    /// Makes `command` run as this account.
-    pub(super) fn run(self, command: &mut Command) {
+    /// A program that runs as this account.
+    pub(super) fn command(self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         if let Self::Other { uid, gid } = self {
             // The standard library drops root's supplementary groups as well.
             command.uid(uid).gid(gid);
         }
+        // The variables of Postgres and of the language would change what these programs do; the working directory may
+        // be closed to the account.
+        command.env_clear().env("LC_ALL", "C").current_dir("/");
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
     }
 
     /// Gives a file or folder to this account.

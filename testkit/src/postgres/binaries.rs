@@ -61,6 +61,11 @@ impl Binaries {
         self.folder.join("pg_ctl")
     }
 
+    /// A client's program, which a server does without.
+    pub(super) fn pg_basebackup(&self) -> PathBuf {
+        self.folder.join("pg_basebackup")
+    }
+
     /// The version as the server tells it, such as `15.18`.
     pub(super) fn version(&self) -> Result<String, Error> {
         let postgres = self.folder.join("postgres");

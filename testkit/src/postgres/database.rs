@@ -8,7 +8,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::{Error, Postgres, server};
+use super::{Error, Postgres};
+use crate::{random, url};
 
 /// How long to wait for a server that is busy: recovering, or out of connections.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,7 +135,7 @@ impl Postgres {
         .await?;
         execute(connection, "create a template", format!("CREATE DATABASE {unfinished} TEMPLATE template0"))
             .await?;
-        setup(&url_of(&self.maintenance_url, &unfinished))
+        setup(&url::with_database(&self.maintenance_url, &unfinished))
             .await
             .map_err(|source| Error::Setup { key: key.to_owned(), source })?;
 
@@ -162,10 +163,10 @@ impl Postgres {
     }
 
     async fn copy(&self, connection: &mut PgConnection, template: &str) -> Result<Database, Error> {
-        let name = format!("factum_test_{}", server::random()?);
+        let name = format!("factum_test_{}", random::text()?);
         execute(connection, "create a database", format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await?;
-        let url = url_of(&self.maintenance_url, &name);
+        let url = url::with_database(&self.maintenance_url, &name);
         Ok(Database { name, url, maintenance_url: self.maintenance_url.clone() })
     }
 
@@ -267,32 +268,4 @@ async fn execute(
         .await
         .map(|_| ())
         .map_err(|source| Error::Sql { action, source })
-}
-
-/// The URL of another database on the same server.
-///
-/// As text, because sqlx' own way back to a URL loses parameters that it does not know.
-fn url_of(url: &str, database: &str) -> String {
-    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-    let path = url[authority..].find(['/', '?', '#']).map_or(url.len(), |end| authority + end);
-    let rest = url[path..].find(['?', '#']).map_or("", |end| &url[path + end..]);
-    format!("{}/{database}{rest}", &url[..path])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::url_of;
-
-    #[test]
-    fn replaces_only_the_database_in_a_url() {
-        for (url, expected) in [
-            ("postgres://u:p@host:5432/old?sslmode=disable", "postgres://u:p@host:5432/new?sslmode=disable"),
-            ("postgres://u@host", "postgres://u@host/new"),
-            ("postgres://host/", "postgres://host/new"),
-            ("postgres://%2Frun%2Fpg?user=u", "postgres://%2Frun%2Fpg/new?user=u"),
-            ("postgres:///old?host=/run/pg", "postgres:///new?host=/run/pg"),
-        ] {
-            assert_eq!(url_of(url, "new"), expected);
-        }
-    }
 }

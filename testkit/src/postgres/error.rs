@@ -20,6 +20,17 @@ pub enum Error {
         searched: Vec<PathBuf>,
     },
 
+    /// `PgBouncer` is not on this machine, or not where it was looked for.
+    #[error(
+        "no PgBouncer found in {}; install the Debian package `pgbouncer` (apt-get install pgbouncer), \
+         or set FACTUM_PGBOUNCER to the program, or run ./test.sh, which installs what is missing",
+        list(.searched)
+    )]
+    MissingBouncer {
+        /// The places that were searched.
+        searched: Vec<PathBuf>,
+    },
+
     /// Postgres refuses to run as root, and `/etc/passwd` names nobody to run it as.
     #[error(
         "postgres does not run as root, and /etc/passwd has neither `postgres` nor `nobody` to run it as"
@@ -66,6 +77,17 @@ pub enum Error {
         program: PathBuf,
         /// What it said, and the end of the server's log.
         output: String,
+    },
+
+    /// A URL leads to a server that nothing can be put in front of.
+    #[error("the URL names no host that is reached by TCP")]
+    NoAddress,
+
+    /// Something that has to happen soon did not.
+    #[error("waited too long until {what}")]
+    TooSlow {
+        /// What did not happen.
+        what: &'static str,
     },
 
     /// The server of `FACTUM_DATABASE_URL` would lose commits in a power cut, where a durable one is needed.

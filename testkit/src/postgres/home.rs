@@ -2,8 +2,9 @@
 //!
 //! Three files are locked, always in this order:
 //!
-//! - `start.lock`, exclusively, by whoever starts, joins or ends the server. Nothing in the folder changes without it.
-//! - `users.lock`, shared, by each process that uses the server, as long as it lives.
+//! - `start.lock`, exclusively, by whoever starts, joins or ends the server. Nothing in the folder changes without it, unless
+//!   there is only one user, who may do with it as it likes.
+//! - `users.lock`, shared, by each process that uses the server, as long as it lives, or as it has the server.
 //! - `watchdog.lock`, exclusively, by the watchdog (`watchdog.sh`), as long as it lives. It ends the server once it gets
 //!   `users.lock` for itself.
 //!
@@ -62,12 +63,18 @@ impl Home {
 
     /// Makes this process a user of the server until it ends.
     pub(super) fn join(&self) -> Result<(), Error> {
+        let user = self.use_it()?;
+        JOINED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.path.clone(), user);
+        Ok(())
+    }
+
+    /// Makes whoever has the file a user of the server.
+    pub(super) fn use_it(&self) -> Result<File, Error> {
         let path = self.path.join("users.lock");
         let file = open(&path)?;
         // Only a watchdog ever takes it exclusively, for an instant, to see whether there are users.
         file.lock_shared().map_err(at(&path))?;
-        JOINED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.path.clone(), file);
-        Ok(())
+        Ok(file)
     }
 
     /// Starts the watchdog unless it is there.

@@ -10,21 +10,30 @@ pause() {
   sleep "$1" </dev/null
 }
 
-# Sets $pid if the server runs. After a crash its file may name a stranger's process, so the command line is asked as well.
-# (/proc/$pid/cwd would tell the same, but root in a container may not read it.)
+# Sets $servers to the processes that have the data folder as an argument, or one that is filled to become it, and $all to them
+# and those that they began. Not from a file with their number: it may be missing yet, and after a crash the number may be a
+# stranger's. (/proc/$pid/cwd would tell the same, but root in a container may not read it.)
 server_runs() {
-  read -r pid 2>/dev/null <"$data/postmaster.pid" || return 1
-  case $pid in '' | *[!0-9]*) return 1 ;; esac
-  tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -e "$data"
+  servers=$(printf '%s\n' "$data" "$data/pgbouncer.ini" "$home/new-[0-9a-f]*" |
+    grep -lzx -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3)
+  all=$servers
+  for pid in $servers; do
+    all="$all $(grep -l "^PPid:[[:space:]]*$pid\$" /proc/[0-9]*/status 2>/dev/null | cut -d / -f 3)"
+  done
+  [ -n "$servers" ]
 }
 
 stop_server() {
-  server_runs || return 0
-  # Immediate shutdown: nobody will read the data again.
-  kill -QUIT "$pid"
   tenths=0
   while server_runs; do
-    [ "$tenths" -lt 100 ] || kill -KILL "$pid"
+    # Immediate shutdown: nobody will read the data again. A test may have stopped its processes, so they go on first. They are
+    # not asked only once, since one of them may be about to start another.
+    # shellcheck disable=SC2086
+    kill -CONT $all
+    # shellcheck disable=SC2086
+    kill -QUIT $servers
+    # shellcheck disable=SC2086
+    [ "$tenths" -lt 100 ] || kill -KILL $all
     tenths=$((tenths + 1))
     pause 0.1
   done
@@ -48,7 +57,13 @@ while :; do
     stop_server
     # Moved first: the moment the folder is away, others may make a new one.
     rm -rf "$home.gone"
-    mv -T "$home" "$home.gone" && rm -rf "$home.gone"
+    mv -T "$home" "$home.gone" || exit 0
+    # A process that was begun by one that was stopped may write for a moment, which makes this fail.
+    tenths=0
+    until rm -rf "$home.gone" || [ "$tenths" = 100 ]; do
+      tenths=$((tenths + 1))
+      pause 0.1
+    done
     exit 0
   fi
   flock -u 8

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use factum_testkit::Postgres;
+use factum_testkit::{OwnServer, PgBouncer, Postgres};
 
 use crate::{databases, servers};
 
@@ -89,6 +89,24 @@ async fn as_another_process() {
         }
         "use the shared server" => match Postgres::shared() {
             Ok(postgres) => say(&servers::identity(&postgres).await),
+            Err(error) => say(&error.to_string()),
+        },
+        "use two servers of its own" => {
+            let primary = OwnServer::start().unwrap();
+            let standby = primary.standby().unwrap();
+            match argument.as_str() {
+                "paused" => primary.pause().and_then(|()| standby.pause()).unwrap(),
+                "killed" => primary.kill().and_then(|()| standby.kill()).unwrap(),
+                _ => {}
+            }
+            say(&format!("{} {}", primary.folder().display(), standby.folder().display()));
+            stay();
+        }
+        "use a PgBouncer" => match PgBouncer::in_front_of(&argument) {
+            Ok(bouncer) => {
+                say(&bouncer.folder().display().to_string());
+                stay();
+            }
             Err(error) => say(&error.to_string()),
         },
         "make a durable database" => match Postgres::durable().unwrap().database().await {

@@ -31,7 +31,7 @@ pub(crate) async fn one(url: &str, query: &str) -> String {
     value
 }
 
-async fn has_table(url: &str, table: &str) -> bool {
+pub(crate) async fn has_table(url: &str, table: &str) -> bool {
     one(url, &format!("SELECT (to_regclass('{table}') IS NOT NULL)::text")).await == "true"
 }
 

@@ -3,6 +3,9 @@
 // The lint knows tests, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+mod bouncers;
 mod child;
 mod databases;
+mod own_servers;
+mod proxies;
 mod servers;

@@ -35,7 +35,7 @@ pub(crate) async fn identity(postgres: &Postgres) -> String {
 }
 
 /// The processes that run with `folder` in their command line: a server and its watchdog.
-fn processes_of(folder: &Path) -> Vec<u32> {
+pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| {
@@ -84,7 +84,7 @@ fn crash(options: &Options, of_the_whole_machine: bool) -> Process {
     stranger
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
