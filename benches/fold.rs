@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use factum::store::{EventStore, ReadStream};
-use factum::{Event, RecordedEvent, Repository, Route, Version, memory::MemoryStore};
+use factum::{Event, RecordedEvent, Repository, Route, memory::MemoryStore};
 use factum_benches::{Account, AccountEvent, Deposit, Deposited};
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ fn recorded() -> Vec<RecordedEvent> {
         let accounts = Repository::<Account>::new(store.clone());
         accounts.execute(&id, Deposit { times: EVENTS }).await.expect("it can be written");
         let stream = Repository::<Account>::stream(&id).expect("a name");
-        let read = ReadStream { stream, after: Version::NONE, limit: EVENTS };
+        let read = ReadStream::new(stream).limit(EVENTS);
         store.read_stream(read).await.expect("it can be read").events
     })
 }

@@ -167,6 +167,14 @@ impl<A: Aggregate> Loaded<A> {
     }
 }
 
+impl<A> Loaded<A> {
+    /// Goes past an event at `version` and `position` that says nothing to the aggregate.
+    pub(crate) fn pass(&mut self, version: Version, position: Position) {
+        self.version = version;
+        self.position = position;
+    }
+}
+
 impl<A: Aggregate> Default for Loaded<A> {
     fn default() -> Self {
         Self::new()

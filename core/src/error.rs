@@ -4,9 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::event::EventName;
 use crate::metadata::EventId;
 use crate::name::InvalidName;
+use crate::retention::Closing;
 use crate::stream::{Expected, Position, StreamId, Version};
 
 /// Any error, as a cause.
@@ -41,6 +43,16 @@ pub struct IdReused {
     pub recorded_version: Version,
 }
 
+/// A stream that takes no more events, because it was deleted or archived as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{stream} was {closing}, and takes no more events")]
+pub struct StreamClosed {
+    /// Which stream.
+    pub stream: StreamId,
+    /// By what.
+    pub closing: Closing,
+}
+
 /// Input that no store accepts. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +60,12 @@ pub enum Invalid {
     /// A name is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// Only the framework records events of this name.
+    #[error("event {name}: names that begin with `factum.` are the framework's own")]
+    Reserved {
+        /// Which name.
+        name: EventName,
+    },
     /// The content of an event cannot be written as bytes.
     #[error("event {name} cannot be encoded")]
     Encode {
@@ -127,6 +145,9 @@ pub enum AppendError {
     /// Ids were used before, by another append.
     #[error(transparent)]
     IdReused(#[from] IdReused),
+    /// A stream was deleted or archived.
+    #[error(transparent)]
+    Closed(#[from] StreamClosed),
     /// The input is one that no store accepts.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -184,6 +205,14 @@ pub enum StoreErrorKind {
         expected: Position,
         /// Where it is.
         actual: Position,
+    },
+    /// A checkpoint was made from another log than this one: a log that was restored from a backup, or that failed over to
+    /// a copy without its last events, and has gone on differently. Going on would skip events in silence.
+    ForeignCheckpoint {
+        /// The checkpoint.
+        checkpoint: Checkpoint,
+        /// The last event of this log at or below its position.
+        found: Option<EventId>,
     },
     /// It was closed.
     Closed,
@@ -246,6 +275,11 @@ impl fmt::Display for StoreErrorKind {
                 f,
                 "the checkpoint is at position {actual} and not at {expected}: another process runs this subscription"
             ),
+            Self::ForeignCheckpoint { checkpoint: Checkpoint { position, event_id }, found } => {
+                write!(f, "the checkpoint at position {position} is not one of this log: ")?;
+                let name = |id: &Option<EventId>| id.map_or_else(|| "nothing".into(), |id| format!("event {id}"));
+                write!(f, "the last event up to there was {} and is {}", name(event_id), name(found))
+            }
             Self::Closed => f.write_str("the store was closed"),
             Self::Other => f.write_str("the store failed"),
         }
@@ -362,6 +396,9 @@ pub enum LoadError {
         /// The version of its last event.
         last: Version,
     },
+    /// The stream was deleted or archived.
+    #[error(transparent)]
+    Closed(#[from] StreamClosed),
     /// One of its events cannot be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -392,6 +429,9 @@ pub enum ExecuteError<E> {
     /// The command's id was used before, for something else.
     #[error(transparent)]
     IdReused(#[from] IdReused),
+    /// A stream was deleted or archived.
+    #[error(transparent)]
+    Closed(#[from] StreamClosed),
     /// The store is ill.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,6 +7,7 @@ use crate::codec::Codec;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError};
 use crate::name::{self, InvalidName};
+use crate::retention::RESERVED_PREFIX;
 
 /// A fact of the domain, or an enum of such facts. Derived by `#[derive(Event)]`.
 ///
@@ -110,6 +111,10 @@ const fn check_at_compile_time(name: &str) {
     let bytes = name.as_bytes();
     assert!(!bytes.is_empty(), "an event name has at least one character");
     assert!(bytes.len() <= name::NAME_BYTES_MAX, "an event name has at most 255 bytes");
+    assert!(
+        !begins_with(bytes, RESERVED_PREFIX.as_bytes()),
+        "names that begin with `factum.` are the framework's own"
+    );
     let mut at = 0;
     while at < bytes.len() {
         assert!(
@@ -118,6 +123,17 @@ const fn check_at_compile_time(name: &str) {
         );
         at += 1;
     }
+}
+
+const fn begins_with(bytes: &[u8], prefix: &[u8]) -> bool {
+    let mut at = 0;
+    while at < prefix.len() {
+        if at >= bytes.len() || bytes[at] != prefix[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 /// The type of an event struct, which has just one; used by generated code.
@@ -195,6 +211,11 @@ impl EventName {
         let name = name.into();
         name::check("event name", &name)?;
         Ok(Self(name))
+    }
+
+    /// A name of the framework's own.
+    pub(crate) const fn reserved(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
     }
 
     /// The name as text.

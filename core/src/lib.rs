@@ -26,23 +26,25 @@ mod handler;
 mod metadata;
 mod name;
 mod repository;
+pub mod retention;
 pub mod store;
 mod stream;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transfer;
 mod upcast;
 
 pub use self::aggregate::{Aggregate, Apply, Events, Handle, Loaded};
 pub use self::cause::Cause;
-pub use self::checkpoint::{Checkpoints, Transactional};
+pub use self::checkpoint::{Checkpoint, Checkpoints, Transactional};
 pub use self::codec::Codec;
 pub use self::command::CommandId;
 pub use self::dispatcher::{Dispatcher, EventFacts, HandlerError, HandlerFault};
 pub use self::envelope::{Envelope, NewEvent, RecordedEvent};
 pub use self::error::{
     AppendError, BoxError, Conflict, DecodeError, DecodeFault, ExecuteError, IdReused, Invalid, LoadError,
-    StoreError, StoreErrorKind,
+    StoreError, StoreErrorKind, StreamClosed,
 };
 pub use self::event::{Event, EventName, EventType, Route};
 pub use self::handler::{Context, EventHandler, Flush, HandleError, Interest, On};

@@ -10,16 +10,19 @@ use chrono::{DateTime, Utc};
 
 use crate::aggregate::{Aggregate, Events, Handle, Loaded};
 use crate::cause::Cause;
+use crate::checkpoint::Transactional;
 use crate::codec::Codec;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, NewEvent, RecordedEvent};
 use crate::error::{
     AppendError, Conflict, DecodeError, ExecuteError, Invalid, LoadError, StoreError, StoreErrorKind,
+    StreamClosed,
 };
 use crate::event::Event;
 use crate::metadata::Metadata;
 use crate::name::InvalidName;
-use crate::store::{Append, Appended, EventStore, ReadStream};
+use crate::retention::{Closing, TRUNCATED, is_reserved};
+use crate::store::{Append, Appended, EventStore, ReadStream, StreamPage, Uncommitted};
 use crate::stream::{Expected, StreamId, Version};
 
 /// How often a decision is tried when others append to the same stream meanwhile, unless told otherwise.
@@ -90,7 +93,7 @@ impl<A: Aggregate> Repository<A> {
     /// Loading changes nothing.
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
         let stream = Self::stream(id)?;
-        match self.fold(&stream, |_| true).await? {
+        match self.fold(&mut self.in_store(), &stream, |_| true).await? {
             loaded if loaded.version() == Version::NONE => Err(LoadError::NotFound { stream }),
             loaded => Ok(loaded),
         }
@@ -125,11 +128,11 @@ impl<A: Aggregate> Repository<A> {
     /// Loading changes nothing.
     pub async fn load_at(&self, id: &A::Id, version: Version) -> Result<Loaded<A>, LoadError> {
         let stream = Self::stream(id)?;
-        let loaded = self.fold(&stream, |next| next.version <= version).await?;
+        let loaded = self.fold(&mut self.in_store(), &stream, |next| next.version <= version).await?;
         match loaded.version() {
             reached if reached == version && version != Version::NONE => Ok(loaded),
             Version::NONE if version != Version::NONE => Err(LoadError::NotFound { stream }),
-            _ => match self.fold(&stream, |_| true).await?.version() {
+            _ => match self.fold(&mut self.in_store(), &stream, |_| true).await?.version() {
                 Version::NONE => Err(LoadError::NotFound { stream }),
                 last => Err(LoadError::NoSuchVersion { stream, asked: version, last }),
             },
@@ -155,11 +158,13 @@ impl<A: Aggregate> Repository<A> {
         let mut events = Vec::new();
         let mut after = after;
         while events.len() < limit {
-            let read = ReadStream { stream: stream.clone(), after, limit: limit - events.len() };
+            let read = ReadStream::new(stream.clone()).after(after).limit(limit - events.len());
             let page = self.store.read_stream(read).await?;
             for recorded in &page.events {
                 after = recorded.version;
-                events.push(Envelope::decode(recorded)?);
+                if !is_reserved(recorded.name.as_str()) {
+                    events.push(Envelope::decode(recorded)?);
+                }
             }
             if page.end || page.events.is_empty() {
                 break;
@@ -195,17 +200,22 @@ impl<A: Aggregate> Repository<A> {
         StreamId::new(A::CATEGORY, &id.to_string())
     }
 
+    fn in_store(&self) -> InStore {
+        InStore(Arc::clone(&self.store))
+    }
+
     /// Folds the events of the stream for as long as `goes_on` says so of the next one.
     async fn fold(
         &self,
+        log: &mut impl Log,
         stream: &StreamId,
         mut goes_on: impl FnMut(&RecordedEvent) -> bool + Send,
     ) -> Result<Loaded<A>, Unreadable> {
         let mut loaded = Loaded::<A>::new();
+        let mut closing = None;
         loop {
-            let read =
-                ReadStream { stream: stream.clone(), after: loaded.version(), limit: self.page_events };
-            let page = self.store.read_stream(read).await?;
+            let read = ReadStream::new(stream.clone()).after(loaded.version()).limit(self.page_events);
+            let page = log.read_stream(read).await?;
             if page.events.is_empty() && !page.end {
                 return Err(Unreadable::hole(stream, loaded.version()));
             }
@@ -213,13 +223,28 @@ impl<A: Aggregate> Repository<A> {
                 if !goes_on(recorded) {
                     return Ok(loaded);
                 }
-                if loaded.version().next() != Some(recorded.version) {
+                let name = recorded.name.as_str();
+                // Where a stream was truncated, or closed, nothing before is left.
+                let begins = name == TRUNCATED || Closing::of_event(name).is_some();
+                if loaded.version().next() != Some(recorded.version)
+                    && !(begins && loaded.version() == Version::NONE)
+                {
                     return Err(Unreadable::hole(stream, loaded.version()));
+                }
+                closing = Closing::of_event(name);
+                if is_reserved(name) {
+                    loaded.pass(recorded.version, recorded.position);
+                    continue;
                 }
                 loaded.apply(A::Event::decode(recorded)?, recorded.version, recorded.position);
             }
             if page.end {
-                return Ok(loaded);
+                return match closing {
+                    Some(closing) => {
+                        Err(Unreadable::Closed(StreamClosed { stream: stream.clone(), closing }))
+                    }
+                    None => Ok(loaded),
+                };
             }
         }
     }
@@ -239,6 +264,7 @@ impl<A: Aggregate> fmt::Debug for Repository<A> {
 
 /// Why a stream could not be folded.
 enum Unreadable {
+    Closed(StreamClosed),
     Decode(DecodeError),
     Store(StoreError),
 }
@@ -265,6 +291,7 @@ impl From<StoreError> for Unreadable {
 impl From<Unreadable> for LoadError {
     fn from(error: Unreadable) -> Self {
         match error {
+            Unreadable::Closed(error) => Self::Closed(error),
             Unreadable::Decode(error) => Self::Decode(error),
             Unreadable::Store(error) => Self::Store(error),
         }
@@ -274,6 +301,7 @@ impl From<Unreadable> for LoadError {
 impl<E> From<Unreadable> for ExecuteError<E> {
     fn from(error: Unreadable) -> Self {
         match error {
+            Unreadable::Closed(error) => Self::Closed(error),
             Unreadable::Decode(error) => Self::Decode(error),
             Unreadable::Store(error) => Self::Store(error),
         }
@@ -285,6 +313,7 @@ impl<E> From<AppendError> for ExecuteError<E> {
         match error {
             AppendError::Conflict(error) => Self::Conflict(error),
             AppendError::IdReused(error) => Self::IdReused(error),
+            AppendError::Closed(error) => Self::Closed(error),
             AppendError::Invalid(error) => Self::Invalid(error),
             AppendError::Store(error) => Self::Store(error),
         }
@@ -400,7 +429,31 @@ impl<A, C> Execute<'_, A, C>
 where
     A: Handle<C>,
 {
-    async fn run(mut self) -> Result<Loaded<A>, ExecuteError<A::Error>> {
+    /// Executes the command as part of `tx`, a transaction of the same store: what it leads to is recorded together with
+    /// everything else in the transaction, when that commits, or not at all.
+    ///
+    /// The state is loaded as the transaction sees it. After a rejection or a conflict the transaction is as it was before,
+    /// and can go on; after an error of the store it can only be rolled back.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the events are part of `tx`: roll it back.
+    pub async fn within<S>(
+        self,
+        store: &S,
+        tx: &mut S::Tx,
+    ) -> Result<Uncommitted<Loaded<A>>, ExecuteError<A::Error>>
+    where
+        S: EventStore + Transactional,
+    {
+        self.run(&mut InTransaction { store, tx }).await.map(Uncommitted::new)
+    }
+
+    async fn run(mut self, log: &mut impl Log) -> Result<Loaded<A>, ExecuteError<A::Error>> {
         if let Some(cause) = Cause::current() {
             self.metadata.correlation_id.get_or_insert(cause.correlation_id);
             self.metadata.causation_id.get_or_insert(cause.causation_id);
@@ -411,17 +464,17 @@ where
         let mut assumed = match start {
             Start::Load => None,
             Start::Assume(loaded) => Some(loaded),
-            Start::Expect(version) => return self.decide_at(&stream, version).await,
+            Start::Expect(version) => return self.decide_at(log, &stream, version).await,
         };
         loop {
             let was_assumed = assumed.is_some();
             let outcome = match assumed.take() {
-                Some(loaded) => self.decide(&stream, loaded).await,
-                None => match self.load(&stream).await? {
+                Some(loaded) => self.decide(log, &stream, loaded).await,
+                None => match self.load(log, &stream).await? {
                     Known::Executed(loaded) => return Ok(loaded),
                     Known::State(loaded) => {
                         attempts_left -= 1;
-                        self.decide(&stream, loaded).await
+                        self.decide(log, &stream, loaded).await
                     }
                 },
             };
@@ -439,17 +492,20 @@ where
     /// Decides once, on the state the caller saw.
     async fn decide_at(
         &self,
+        log: &mut impl Log,
         stream: &StreamId,
         version: Version,
     ) -> Result<Loaded<A>, ExecuteError<A::Error>> {
-        match self.load(stream).await? {
+        match self.load(log, stream).await? {
             Known::Executed(loaded) => Ok(loaded),
-            Known::State(loaded) if loaded.version() == version => match self.decide(stream, loaded).await? {
-                Decided::Nothing(loaded) | Decided::Recorded(loaded) => Ok(loaded),
-                Decided::ExecutedElsewhere => match self.load(stream).await? {
-                    Known::Executed(loaded) | Known::State(loaded) => Ok(loaded),
-                },
-            },
+            Known::State(loaded) if loaded.version() == version => {
+                match self.decide(log, stream, loaded).await? {
+                    Decided::Nothing(loaded) | Decided::Recorded(loaded) => Ok(loaded),
+                    Decided::ExecutedElsewhere => match self.load(log, stream).await? {
+                        Known::Executed(loaded) | Known::State(loaded) => Ok(loaded),
+                    },
+                }
+            }
             Known::State(loaded) => {
                 let actual = (loaded.version() != Version::NONE).then_some(loaded.version());
                 Err(Conflict { stream: stream.clone(), expected: Expected::Exactly(version), actual }.into())
@@ -458,14 +514,14 @@ where
     }
 
     /// The state in the store, or the one right after this very command if it was executed before.
-    async fn load(&self, stream: &StreamId) -> Result<Known<A>, Unreadable> {
+    async fn load(&self, log: &mut impl Log, stream: &StreamId) -> Result<Known<A>, Unreadable> {
         let Some(command_id) = self.command_id else {
-            return Ok(Known::State(self.repository.fold(stream, |_| true).await?));
+            return Ok(Known::State(self.repository.fold(log, stream, |_| true).await?));
         };
         let mut of_command = 0;
         let loaded = self
             .repository
-            .fold(stream, |next| {
+            .fold(log, stream, |next| {
                 let is_of_command = next.id == command_id.event_id(stream, of_command);
                 of_command += usize::from(is_of_command);
                 is_of_command || of_command == 0
@@ -476,6 +532,7 @@ where
 
     async fn decide(
         &self,
+        log: &mut impl Log,
         stream: &StreamId,
         mut loaded: Loaded<A>,
     ) -> Result<Decided<A>, ExecuteError<A::Error>> {
@@ -488,7 +545,7 @@ where
             version => Expected::Exactly(version),
         };
         let append = Append::to(stream.clone(), expected, self.encode(stream, &events)?);
-        let appended = self.append(append).await?;
+        let appended = log.append(append).await?;
         if loaded.version().forward(events.len()) != Some(appended.version()) {
             // The ids were recorded before, on another state than the one decided on here.
             return Ok(Decided::ExecutedElsewhere);
@@ -509,18 +566,51 @@ where
         };
         events.iter().enumerate().map(encode).collect()
     }
+}
 
-    /// Appends, and repeats the very same append as long as its outcome is unknown.
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+/// Where a command is decided: in the store, or in a transaction of it.
+trait Log: Send {
+    fn read_stream(
+        &mut self,
+        read: ReadStream,
+    ) -> impl Future<Output = Result<StreamPage, StoreError>> + Send;
+
+    fn append(&mut self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+}
+
+struct InStore(Arc<dyn EventStore>);
+
+impl Log for InStore {
+    async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        self.0.read_stream(read).await
+    }
+
+    /// Repeats the very same append as long as its outcome is unknown.
+    async fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
         for _ in 0..OUTCOME_QUESTIONS {
-            match self.repository.store.append(append.clone()).await {
+            match self.0.append(append.clone()).await {
                 Err(AppendError::Store(error)) if *error.kind() == StoreErrorKind::OutcomeUnknown => {
                     tracing::warn!(%error, "asking again for the outcome of an append");
                 }
                 outcome => return outcome,
             }
         }
-        self.repository.store.append(append).await
+        self.0.append(append).await
+    }
+}
+
+struct InTransaction<'t, S: Transactional> {
+    store: &'t S,
+    tx: &'t mut S::Tx,
+}
+
+impl<S: EventStore + Transactional> Log for InTransaction<'_, S> {
+    async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        self.store.read_stream_in(self.tx, read).await
+    }
+
+    async fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
+        self.store.append_in(self.tx, append).await.map(Uncommitted::committed)
     }
 }
 
@@ -552,7 +642,10 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async move {
+            let mut store = self.repository.in_store();
+            self.run(&mut store).await
+        })
     }
 }
 

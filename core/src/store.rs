@@ -1,19 +1,25 @@
 //! The storage edge: what a store is asked, and what it answers. Bytes in, bytes out.
 
 pub mod group;
+pub mod retry;
 pub mod verdict;
 mod wake;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::wake::Wake;
+use crate::aggregate::Loaded;
+use crate::checkpoint::Checkpoint;
 use crate::envelope::{NewEvent, RecordedEvent};
 use crate::error::{AppendError, Invalid, StoreError};
 use crate::event::EventName;
+use crate::metadata::EventId;
 use crate::name;
+use crate::retention::is_reserved;
 use crate::stream::{Expected, Position, StreamId, Version};
 
 /// Where events are kept.
@@ -39,7 +45,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// the same ids tells.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
-    /// The events of one stream after a version, in order, up to a limit.
+    /// The events of one stream, from a version on and in either direction, up to a limit.
     ///
     /// # Errors
     ///
@@ -60,6 +66,28 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// Reading changes nothing.
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError>;
+
+    /// The event with this id, whichever stream it is in.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// The streams of one category, in the order of their ids, up to a limit.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill. A category without streams is an empty page.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError>;
 
     /// Returns when there may be an event after `position`, at once if there is one now.
     ///
@@ -89,6 +117,14 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         (**self).read_all(read).await
+    }
+
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        (**self).find_event(id).await
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        (**self).read_category(read).await
     }
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
@@ -196,6 +232,9 @@ impl NewEvent {
             let schema_version = self.schema_version;
             return Err(Invalid::SchemaVersion { name: self.name.clone(), schema_version });
         }
+        if is_reserved(self.name.as_str()) {
+            return Err(Invalid::Reserved { name: self.name.clone() });
+        }
         name::check("codec", &self.codec)?;
         if let Some(actor) = &self.metadata.actor {
             name::check("actor", actor)?;
@@ -245,28 +284,124 @@ impl Appended {
     }
 }
 
+/// What the append of this one event has answered.
+impl From<&RecordedEvent> for Appended {
+    fn from(event: &RecordedEvent) -> Self {
+        Self { position: event.position, recorded_at: event.recorded_at, versions: vec![event.version] }
+    }
+}
+
+/// What came of something that was done in a transaction which is still open: an append, or a command.
+///
+/// It is kept apart from the answer itself, because nobody can wait for its position: the transaction may be rolled back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncommitted<T = Appended>(T);
+
+impl<T> Uncommitted<T> {
+    /// For stores: what it will have come to.
+    pub const fn new(answer: T) -> Self {
+        Self(answer)
+    }
+
+    /// What it has come to, now that the transaction was committed. Only the caller knows that it was.
+    pub fn committed(self) -> T {
+        self.0
+    }
+}
+
+impl Uncommitted {
+    /// The version of the last event for each stream, in the order of the append.
+    pub fn versions(&self) -> &[Version] {
+        &self.0.versions
+    }
+}
+
+impl<A> Uncommitted<Loaded<A>> {
+    /// The state as the transaction sees it.
+    pub fn state(&self) -> &A {
+        self.0.state()
+    }
+
+    /// The version of the state.
+    pub fn version(&self) -> Version {
+        self.0.version()
+    }
+}
+
 /// Which events of a stream are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a read happens when a store is given it"]
 pub struct ReadStream {
     /// Of which stream.
     pub stream: StreamId,
-    /// Only those after this version; [`Version::NONE`] for all.
-    pub after: Version,
+    /// From where on, and in which direction.
+    pub cursor: Cursor,
     /// The most events in the answer; at least one is always allowed.
     pub limit: usize,
+    /// The most bytes of payload in the answer, unless its first event alone has more.
+    pub bytes: usize,
 }
+
+/// From where on, and in which direction, a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// The events after this version, in the order in which they happened.
+    After(Version),
+    /// The events before this version, the latest first.
+    Before(Version),
+}
+
+impl ReadStream {
+    /// All of `stream`, in pages of at most 1,000 events and 16 MiB.
+    pub const fn new(stream: StreamId) -> Self {
+        Self { stream, cursor: Cursor::After(Version::NONE), limit: PAGE_EVENTS, bytes: PAGE_BYTES }
+    }
+
+    /// The last event of `stream`.
+    pub const fn last(stream: StreamId) -> Self {
+        Self::new(stream).before(Version::END).limit(1)
+    }
+
+    /// Only what came after `version`.
+    pub const fn after(mut self, version: Version) -> Self {
+        self.cursor = Cursor::After(version);
+        self
+    }
+
+    /// Only what came before `version`, the latest first. Before [`Version::END`] is everything.
+    pub const fn before(mut self, version: Version) -> Self {
+        self.cursor = Cursor::Before(version);
+        self
+    }
+
+    /// At most so many events; at least one is always allowed.
+    pub const fn limit(mut self, events: usize) -> Self {
+        self.limit = events;
+        self
+    }
+
+    /// At most so many bytes of payload, unless the first event alone has more.
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+const PAGE_EVENTS: usize = 1000;
+const PAGE_BYTES: usize = 16 << 20;
 
 /// Events of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPage {
-    /// The events, in the order of their versions.
+    /// The events, in the order of the [`Cursor`].
     pub events: Vec<RecordedEvent>,
-    /// Whether the stream had no further events when it was read.
+    /// Whether the stream had no further events in that direction when it was read.
     pub end: bool,
 }
 
 /// Which events of the store are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a read happens when a store is given it"]
 pub struct ReadAll {
     /// Only those after this position; [`Position::START`] for all.
     pub after: Position,
@@ -274,6 +409,33 @@ pub struct ReadAll {
     pub filter: Filter,
     /// The most events in the answer; at least one is always allowed.
     pub limit: usize,
+    /// The most bytes of payload in the answer, unless its first event alone has more.
+    pub bytes: usize,
+}
+
+impl ReadAll {
+    /// Everything after `position`, in pages of at most 1,000 events and 16 MiB.
+    pub const fn after(position: Position) -> Self {
+        Self { after: position, filter: Filter::all(), limit: PAGE_EVENTS, bytes: PAGE_BYTES }
+    }
+
+    /// Only what passes `filter`.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// At most so many events; at least one is always allowed.
+    pub const fn limit(mut self, events: usize) -> Self {
+        self.limit = events;
+        self
+    }
+
+    /// At most so many bytes of payload, unless the first event alone has more.
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
 }
 
 /// Events of the store.
@@ -281,9 +443,49 @@ pub struct ReadAll {
 pub struct Page {
     /// The events that passed the filter, in the order of their positions.
     pub events: Vec<RecordedEvent>,
-    /// Everything up to here was looked at: read on after this position. It moves on where nothing passed.
-    pub position: Position,
-    /// Whether there was nothing after `position` when the page was read.
+    /// Everything up to here was looked at: read on after this. It moves on where nothing passed.
+    pub checkpoint: Checkpoint,
+    /// Whether there was nothing to be had after the checkpoint when the page was read.
+    pub end: bool,
+}
+
+/// Which streams of a category are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a read happens when a store is given it"]
+pub struct ReadCategory {
+    /// Of which category.
+    pub category: String,
+    /// Only those whose id comes after this one, byte by byte; an empty one for all.
+    pub after: String,
+    /// The most streams in the answer; at least one is always allowed.
+    pub limit: usize,
+}
+
+impl ReadCategory {
+    /// All streams of `category`, in pages of at most 1,000.
+    pub fn new(category: impl Into<String>) -> Self {
+        Self { category: category.into(), after: String::new(), limit: PAGE_EVENTS }
+    }
+
+    /// Only those whose id comes after `id`, byte by byte.
+    pub fn after(mut self, id: impl Into<String>) -> Self {
+        self.after = id.into();
+        self
+    }
+
+    /// At most so many streams; at least one is always allowed.
+    pub const fn limit(mut self, streams: usize) -> Self {
+        self.limit = streams;
+        self
+    }
+}
+
+/// Streams of one category.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CategoryPage {
+    /// The streams, in the order of their ids, each with the version of its last event.
+    pub streams: Vec<(StreamId, Version)>,
+    /// Whether the category had no further streams when it was read.
     pub end: bool,
 }
 
@@ -296,17 +498,19 @@ pub struct Filter {
     pub streams: Vec<StreamId>,
     /// Stored under one of these names.
     pub names: Vec<EventName>,
+    /// With these values among the [`fields`](crate::Metadata::fields) of their metadata.
+    pub fields: BTreeMap<String, String>,
 }
 
 impl Filter {
     /// Everything passes.
     pub const fn all() -> Self {
-        Self { categories: Vec::new(), streams: Vec::new(), names: Vec::new() }
+        Self { categories: Vec::new(), streams: Vec::new(), names: Vec::new(), fields: BTreeMap::new() }
     }
 
     /// Whether everything passes.
     pub fn is_all(&self) -> bool {
-        self.categories.is_empty() && self.streams.is_empty() && self.names.is_empty()
+        *self == Self::all()
     }
 
     /// Whether `event` passes.
@@ -314,5 +518,6 @@ impl Filter {
         (self.categories.is_empty() || self.categories.iter().any(|c| c == event.stream.category()))
             && (self.streams.is_empty() || self.streams.contains(&event.stream))
             && (self.names.is_empty() || self.names.contains(&event.name))
+            && self.fields.iter().all(|(name, value)| event.metadata.fields.get(name) == Some(value))
     }
 }

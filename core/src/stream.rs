@@ -98,6 +98,9 @@ impl Version {
     /// The last version there can be: what a signed 64-bit column holds.
     pub const MAX: Self = Self(i64::MAX as u64);
 
+    /// Past every version: where a stream is read backward from.
+    pub const END: Self = Self(u64::MAX);
+
     /// The version `count` places later, or `None` past [`Version::MAX`].
     pub fn forward(self, count: usize) -> Option<Self> {
         let sum = self.0.checked_add(u64::try_from(count).ok()?)?;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{Either, Fuse};
 
-use crate::checkpoint::{Checkpoints, Transactional};
+use crate::checkpoint::{Checkpoint, Checkpoints, Transactional};
 use crate::dispatcher::{Dispatcher, HandlerError};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::handler::{Context, EventHandler};
@@ -121,28 +121,28 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     ) -> Result<Position, SubscriptionError> {
         let mut stop = pin!(stop.fuse());
         let filter = Filter { categories: self.categories.clone(), ..self.dispatcher.filter() };
-        let mut position = self.progress.position(&self.name).await?;
+        let mut checkpoint = self.progress.checkpoint(&self.name).await?;
         // Where nothing passed the filter the checkpoint lags behind what was looked at, by a batch at most: moving
         // it is a write, and not worth one for every foreign event.
-        let mut looked = position;
+        let mut looked = checkpoint;
         while !is_ready(stop.as_mut()) {
-            let read = ReadAll { after: looked, filter: filter.clone(), limit: self.batch_events };
+            let read = ReadAll::after(looked.position).filter(filter.clone()).limit(self.batch_events);
             let page = self.store.read_all(read).await?;
-            if page.events.is_empty() && !page.end && page.position <= looked {
-                let text = format!("nothing after position {looked}, and not the end");
+            if page.events.is_empty() && !page.end && page.checkpoint.position <= looked.position {
+                let text = format!("nothing after position {}, and not the end", looked.position);
                 return Err(StoreError::because(StoreErrorKind::Corrupt, "read all", text).into());
             }
-            looked = page.position;
+            looked = page.checkpoint;
             let is_idle = page.events.is_empty() && page.end;
-            if !page.events.is_empty() || self.is_far_behind(position, looked) {
-                position = self.handle(page.events, position, looked, stop.as_mut()).await?;
-                looked = position;
+            if !page.events.is_empty() || self.is_far_behind(checkpoint.position, looked.position) {
+                checkpoint = self.handle(page.events, checkpoint, looked, stop.as_mut()).await?;
+                looked = checkpoint;
             }
             if is_idle {
                 match until {
                     Until::CaughtUp => break,
                     Until::Stopped => {
-                        futures_util::future::select(stop.as_mut(), self.store.wait(looked))
+                        futures_util::future::select(stop.as_mut(), self.store.wait(looked.position))
                             .map(|first| match first {
                                 Either::Left(_) => Ok(()),
                                 Either::Right((waited, _)) => waited,
@@ -152,10 +152,10 @@ impl<Cx: Send + 'static> Subscription<Cx> {
                 }
             }
         }
-        if looked > position {
-            position = self.handle(Vec::new(), position, looked, stop).await?;
+        if looked.position > checkpoint.position {
+            checkpoint = self.handle(Vec::new(), checkpoint, looked, stop).await?;
         }
-        Ok(position)
+        Ok(checkpoint.position)
     }
 
     fn is_far_behind(&self, position: Position, looked: Position) -> bool {
@@ -166,19 +166,19 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     async fn handle<F: Future<Output = ()>>(
         &self,
         events: Vec<crate::RecordedEvent>,
-        from: Position,
-        mut to: Position,
+        from: Checkpoint,
+        mut to: Checkpoint,
         mut stop: Pin<&mut Fuse<F>>,
-    ) -> Result<Position, SubscriptionError> {
+    ) -> Result<Checkpoint, SubscriptionError> {
         let mut cx = Context::new(self.progress.begin().await?);
         for (index, event) in events.iter().enumerate() {
             if index > 0 && is_ready(stop.as_mut()) {
-                to = events[index - 1].position;
+                to = Checkpoint::from(&events[index - 1]);
                 break;
             }
             if let Err(error) = self.dispatcher.dispatch(event, &mut cx).await {
                 if let Some(last) = index.checked_sub(1).map(|last| &events[last]) {
-                    self.keep_what_was_done(cx, from, last.position).await;
+                    self.keep_what_was_done(cx, from, Checkpoint::from(last)).await;
                 }
                 return Err(error.into());
             }
@@ -191,7 +191,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
 
 impl<Cx: Send + 'static> Subscription<Cx> {
     /// Moves the checkpoint up to the event that failed, where what was done before it cannot be rolled back anyway.
-    async fn keep_what_was_done(&self, mut cx: Context<Cx>, from: Position, to: Position) {
+    async fn keep_what_was_done(&self, mut cx: Context<Cx>, from: Checkpoint, to: Checkpoint) {
         if !self.progress.outlives_a_failure() {
             return;
         }
@@ -243,14 +243,14 @@ fn is_ready<F: Future<Output = ()>>(stop: Pin<&mut Fuse<F>>) -> bool {
 trait Progress<Cx>: Send + Sync {
     /// Whether what handlers did stays done when a later event fails.
     fn outlives_a_failure(&self) -> bool;
-    async fn position(&self, subscription: &str) -> Result<Position, StoreError>;
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError>;
     async fn begin(&self) -> Result<Cx, StoreError>;
     async fn commit(
         &self,
         subscription: &str,
         tx: Cx,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError>;
 }
 
@@ -263,7 +263,7 @@ impl<S: Checkpoints> Progress<()> for AtLeastOnce<S> {
         true
     }
 
-    async fn position(&self, subscription: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
         self.0.checkpoint(subscription).await
     }
 
@@ -275,8 +275,8 @@ impl<S: Checkpoints> Progress<()> for AtLeastOnce<S> {
         &self,
         subscription: &str,
         (): (),
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.0.move_checkpoint(subscription, from, to).await
     }
@@ -291,7 +291,7 @@ impl<S: Transactional> Progress<S::Tx> for ExactlyOnce<S> {
         false
     }
 
-    async fn position(&self, subscription: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
         self.0.checkpoint(subscription).await
     }
 
@@ -303,8 +303,8 @@ impl<S: Transactional> Progress<S::Tx> for ExactlyOnce<S> {
         &self,
         subscription: &str,
         tx: S::Tx,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.0.commit_with_checkpoint(tx, subscription, from, to).await
     }

@@ -2,23 +2,32 @@
 //!
 //! It keeps every law that the durable stores keep, in the same suite, except that it forgets when the process ends.
 
+mod retention;
+mod transfer;
 mod tx;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
+use factum_core::retention::Closing;
 use factum_core::store::verdict::{History, Place, judge};
-use factum_core::store::{Append, Appended, Limits, Page, ReadAll, ReadStream, StreamPage, Wake};
+use factum_core::store::{
+    Append, Appended, CategoryPage, Cursor, Limits, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
+    Uncommitted, Wake,
+};
 use factum_core::{
-    AppendError, Checkpoints, EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind,
-    StreamId, Transactional, Version,
+    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Position, RecordedEvent, StoreError,
+    StoreErrorKind, StreamId, Transactional, Version,
 };
 
 pub use self::tx::MemoryTx;
+
+const MOVE_CHECKPOINT: &str = "move checkpoint";
 
 /// A store in memory. Clones are the same store; the last one takes the events with it.
 #[derive(Clone, Default)]
@@ -29,17 +38,31 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     log: RwLock<Log>,
+    /// Whose turn it is to append. A transaction keeps it from its first append to its end.
+    writing: Arc<tokio::sync::Mutex<()>>,
     wake: Wake,
     limits: Limits,
 }
 
-/// Everything that is recorded. The event at index `i` has position `i + 1`.
+/// Everything that is recorded, in the order of positions.
 #[derive(Default)]
 struct Log {
     events: Vec<RecordedEvent>,
-    streams: HashMap<StreamId, Vec<usize>>,
+    /// The events whose content is gone.
+    erased: HashSet<usize>,
+    streams: HashMap<StreamId, StreamLog>,
     ids: HashMap<EventId, usize>,
-    checkpoints: HashMap<String, Position>,
+    checkpoints: HashMap<String, Checkpoint>,
+}
+
+/// One stream. Its event with version `v` is at index `v - 1` of the places.
+#[derive(Default)]
+struct StreamLog {
+    places: Vec<usize>,
+    /// The index of the first event that is left to read.
+    first: usize,
+    /// The index of the first event that was not erased.
+    kept: usize,
 }
 
 impl MemoryStore {
@@ -73,34 +96,50 @@ impl fmt::Debug for MemoryStore {
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.shared.limits)?;
-        let appended = self.write().append(append, Utc::now().trunc_subsecs(6))?;
+        let _turn = self.shared.writing.lock().await;
+        let appended = self.write().append(append, now())?;
         self.shared.wake.wake(appended.position);
         Ok(appended)
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
         let log = self.read();
-        let places = log.streams.get(&read.stream).map_or(&[][..], Vec::as_slice);
-        // Versions are dense, so the event with version v is at index v - 1.
-        let rest = places.get(index(read.after.0)..).unwrap_or(&[]);
-        let wanted = &rest[..rest.len().min(read.limit.max(1))];
-        Ok(StreamPage {
-            events: wanted.iter().map(|&at| log.events[at].clone()).collect(),
-            end: wanted.len() == rest.len(),
-        })
+        let Some(stream) = log.streams.get(&read.stream) else { return Ok(empty_page()) };
+        let readable = stream.first..stream.places.len();
+        Ok(stream_page(readable, |index| &log.events[stream.places[index]], &read))
     }
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         let log = self.read();
-        let rest = log.events.get(index(read.after.0)..).unwrap_or(&[]);
-        let events: Vec<_> =
-            rest.iter().filter(|event| read.filter.passes(event)).take(read.limit.max(1)).cloned().collect();
-        let head = log.head();
-        let position = match events.last() {
-            Some(last) if events.len() == read.limit.max(1) => last.position,
-            _ => head.max(read.after),
+        let first = log.index_after(read.after);
+        let rest = (first..log.events.len()).filter(|at| !log.erased.contains(at)).map(|at| &log.events[at]);
+        let (events, end) = page(rest, |event| read.filter.passes(event), read.limit, read.bytes);
+        let checkpoint = match (events.last(), end) {
+            (Some(last), false) => Checkpoint::from(last),
+            _ if log.head() > read.after => log.events.last().map(Checkpoint::from).unwrap_or_default(),
+            _ => log.checkpoint_at(read.after),
         };
-        Ok(Page { events, position, end: position >= head })
+        Ok(Page { events, checkpoint, end })
+    }
+
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        let log = self.read();
+        let place = log.ids.get(&id).filter(|at| !log.erased.contains(at));
+        Ok(place.map(|&at| log.events[at].clone()))
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        let log = self.read();
+        let mut streams: Vec<_> = log
+            .streams
+            .iter()
+            .filter(|(stream, _)| stream.category() == read.category && stream.id() > read.after.as_str())
+            .map(|(stream, log)| (stream.clone(), Version(log.places.len() as u64)))
+            .collect();
+        streams.sort_unstable();
+        let end = streams.len() <= read.limit.max(1);
+        streams.truncate(read.limit.max(1));
+        Ok(CategoryPage { streams, end })
     }
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
@@ -112,15 +151,15 @@ impl EventStore for MemoryStore {
 
 #[async_trait]
 impl Checkpoints for MemoryStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
         Ok(self.read().checkpoints.get(subscription).copied().unwrap_or_default())
     }
 
     async fn move_checkpoint(
         &self,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.write().move_checkpoint(subscription, from, to)
     }
@@ -133,47 +172,161 @@ impl Transactional for MemoryStore {
         Ok(MemoryTx::new())
     }
 
+    /// Appends as part of `tx`. From then on nobody else appends until `tx` ends; whoever holds it must not wait for an
+    /// append of its own.
+    async fn append_in(&self, tx: &mut MemoryTx, append: Append) -> Result<Uncommitted, AppendError> {
+        append.check(&self.shared.limits)?;
+        if tx.turn.is_none() {
+            tx.turn = Some(Arc::clone(&self.shared.writing).lock_owned().await);
+        }
+        let log = self.read();
+        let head = tx.events.last().map_or(log.head(), |event| event.position);
+        let verdict = judge(append, &Within { log: &log, tx }, head, now())?;
+        tx.events.extend(verdict.events);
+        Ok(Uncommitted::new(verdict.appended))
+    }
+
+    async fn read_stream_in(&self, tx: &mut MemoryTx, read: ReadStream) -> Result<StreamPage, StoreError> {
+        let log = self.read();
+        let recorded = log.streams.get(&read.stream);
+        let first = recorded.map_or(0, |stream| stream.first);
+        let recorded = recorded.into_iter().flat_map(|stream| &stream.places).map(|&at| &log.events[at]);
+        let all: Vec<_> = recorded.chain(tx.events_of(&read.stream)).collect();
+        Ok(stream_page(first..all.len(), |index| all[index], &read))
+    }
+
+    async fn commit(&self, mut tx: MemoryTx) -> Result<(), StoreError> {
+        self.write().commit(&mut tx);
+        self.shared.wake.wake(self.read().head());
+        Ok(())
+    }
+
     async fn commit_with_checkpoint(
         &self,
-        tx: MemoryTx,
+        mut tx: MemoryTx,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        let mut log = self.write();
-        log.move_checkpoint(subscription, from, to)?;
-        tx.take_effect();
+        {
+            let mut log = self.write();
+            log.move_checkpoint(subscription, from, to)?;
+            log.commit(&mut tx);
+        }
+        self.shared.wake.wake(self.read().head());
         Ok(())
     }
 }
 
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+fn empty_page() -> StreamPage {
+    StreamPage { events: Vec::new(), end: true }
+}
+
+/// A page of a stream that has the events with these indices. Versions are dense, so the event with version v is at index
+/// v - 1.
+fn stream_page<'a>(
+    readable: Range<usize>,
+    at: impl Fn(usize) -> &'a RecordedEvent,
+    read: &ReadStream,
+) -> StreamPage {
+    let (events, end) = match read.cursor {
+        Cursor::After(version) => {
+            let first = index(version.0).max(readable.start);
+            page((first..readable.end).map(at), |_| true, read.limit, read.bytes)
+        }
+        Cursor::Before(version) => {
+            let end = readable.end.min(index(version.0.saturating_sub(1)));
+            page((readable.start..end).rev().map(at), |_| true, read.limit, read.bytes)
+        }
+    };
+    StreamPage { events, end }
+}
+
+/// The events that pass, up to the limits, and whether there are no more of them.
+fn page<'a>(
+    events: impl Iterator<Item = &'a RecordedEvent>,
+    passes: impl Fn(&RecordedEvent) -> bool,
+    limit: usize,
+    bytes_max: usize,
+) -> (Vec<RecordedEvent>, bool) {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for event in events.filter(|event| passes(event)) {
+        bytes += event.payload.len();
+        if !found.is_empty() && (found.len() >= limit || bytes > bytes_max) {
+            return (found, false);
+        }
+        found.push(event.clone());
+    }
+    (found, true)
+}
+
 impl Log {
+    fn last_of(&self, stream: &StreamId) -> Option<&RecordedEvent> {
+        let &last = self.streams.get(stream)?.places.last()?;
+        Some(&self.events[last])
+    }
+
+    /// Records what a transaction has appended, and lets its effects happen.
+    fn commit(&mut self, tx: &mut MemoryTx) {
+        tx.events.drain(..).for_each(|event| self.record(event));
+        tx.take_effect();
+    }
+
+    fn record(&mut self, event: RecordedEvent) {
+        let at = self.events.len();
+        self.ids.insert(event.id, at);
+        self.streams.entry(event.stream.clone()).or_default().places.push(at);
+        self.events.push(event);
+    }
+
+    /// The checkpoint of a reader that has seen everything up to `position`.
+    fn checkpoint_at(&self, position: Position) -> Checkpoint {
+        let last = self.events[..self.index_after(position)].last();
+        Checkpoint { position, event_id: last.map(|event| event.id) }
+    }
+
+    /// Refuses a checkpoint that was made from another log.
+    fn check(&self, checkpoint: Checkpoint, operation: &'static str) -> Result<(), StoreError> {
+        let found = self.checkpoint_at(checkpoint.position).event_id;
+        if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
+    }
+
+    /// The index of the first event after a position.
+    fn index_after(&self, position: Position) -> usize {
+        self.events.partition_point(|event| event.position <= position)
+    }
+
     fn head(&self) -> Position {
         self.events.last().map_or(Position::START, |event| event.position)
     }
 
     fn append(&mut self, append: Append, now: DateTime<Utc>) -> Result<Appended, AppendError> {
         let verdict = judge(append, self, self.head(), now)?;
-        for event in verdict.events {
-            let at = self.events.len();
-            self.ids.insert(event.id, at);
-            self.streams.entry(event.stream.clone()).or_default().push(at);
-            self.events.push(event);
-        }
+        verdict.events.into_iter().for_each(|event| self.record(event));
         Ok(verdict.appended)
     }
 
     fn move_checkpoint(
         &mut self,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        let actual = self.checkpoints.get(subscription).copied().unwrap_or_default();
-        if actual != from {
-            let kind = StoreErrorKind::CheckpointMoved { expected: from, actual };
-            return Err(StoreError::new(kind, "move checkpoint"));
+        let actual = self.checkpoints.get(subscription).copied().unwrap_or_default().position;
+        if actual != from.position {
+            let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual };
+            return Err(StoreError::new(kind, MOVE_CHECKPOINT));
         }
+        self.check(from, MOVE_CHECKPOINT)?;
+        self.check(to, MOVE_CHECKPOINT)?;
+        let to = Checkpoint { event_id: to.event_id.or(self.checkpoint_at(to.position).event_id), ..to };
         self.checkpoints.insert(subscription.to_owned(), to);
         Ok(())
     }
@@ -181,18 +334,46 @@ impl Log {
 
 impl History for Log {
     fn version_of(&self, stream: &StreamId) -> Option<Version> {
-        let &last = self.streams.get(stream)?.last()?;
-        Some(self.events[last].version)
+        Some(Version(self.streams.get(stream)?.places.len() as u64))
     }
 
     fn place_of(&self, id: EventId) -> Option<Place> {
-        let event = &self.events[*self.ids.get(&id)?];
-        Some(Place {
-            stream: event.stream.clone(),
-            version: event.version,
-            position: event.position,
-            recorded_at: event.recorded_at,
-        })
+        Some(place(&self.events[*self.ids.get(&id)?]))
+    }
+
+    fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
+        Closing::of_event(self.last_of(stream)?.name.as_str())
+    }
+}
+
+/// The log as a transaction sees it.
+struct Within<'a> {
+    log: &'a Log,
+    tx: &'a MemoryTx,
+}
+
+impl History for Within<'_> {
+    fn version_of(&self, stream: &StreamId) -> Option<Version> {
+        let own = self.tx.events_of(stream).next_back().map(|event| event.version);
+        own.or_else(|| self.log.version_of(stream))
+    }
+
+    fn place_of(&self, id: EventId) -> Option<Place> {
+        let own = self.tx.events.iter().find(|event| event.id == id).map(place);
+        own.or_else(|| self.log.place_of(id))
+    }
+
+    fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
+        self.log.closing_of(stream)
+    }
+}
+
+fn place(event: &RecordedEvent) -> Place {
+    Place {
+        stream: event.stream.clone(),
+        version: event.version,
+        position: event.position,
+        recorded_at: event.recorded_at,
     }
 }
 

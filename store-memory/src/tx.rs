@@ -1,11 +1,18 @@
 //! The transaction of the in-memory store.
 
 use std::fmt;
+use std::mem;
 
-/// Effects on the program's own memory that happen together with the checkpoint, or not at all.
+use factum_core::{RecordedEvent, StreamId};
+use tokio::sync::OwnedMutexGuard;
+
+/// Appends, and effects on the program's own memory, that happen together with the checkpoint, or not at all.
 #[derive(Default)]
 pub struct MemoryTx {
     effects: Vec<Box<dyn FnOnce() + Send>>,
+    /// What will be recorded, with its final versions and positions: from the first append on nobody else writes.
+    pub(crate) events: Vec<RecordedEvent>,
+    pub(crate) turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl MemoryTx {
@@ -20,15 +27,26 @@ impl MemoryTx {
         self.effects.push(Box::new(effect));
     }
 
-    pub(crate) fn take_effect(self) {
-        for effect in self.effects {
+    pub(crate) fn take_effect(&mut self) {
+        for effect in mem::take(&mut self.effects) {
             effect();
         }
+    }
+
+    /// What will be recorded in `stream`.
+    pub(crate) fn events_of<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> impl DoubleEndedIterator<Item = &'a RecordedEvent> {
+        self.events.iter().filter(move |event| event.stream == *stream)
     }
 }
 
 impl fmt::Debug for MemoryTx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryTx").field("effects", &self.effects.len()).finish()
+        f.debug_struct("MemoryTx")
+            .field("events", &self.events.len())
+            .field("effects", &self.effects.len())
+            .finish_non_exhaustive()
     }
 }

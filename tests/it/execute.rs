@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use factum::memory::MemoryStore;
-use factum::store::{Append, Filter, Limits, ReadAll};
+use factum::store::{Append, Limits, ReadAll};
 use factum::{
     Cause, Codec, CommandId, Conflict, EventId, EventStore, ExecuteError, Expected, Invalid, Loaded,
     Metadata, NewEvent, Position, RecordedEvent, Repository, StreamId, Version,
@@ -33,7 +33,7 @@ async fn placed(faults: impl IntoIterator<Item = Fault>) -> (Repository<Order>, 
 }
 
 async fn all(store: &impl EventStore) -> Vec<RecordedEvent> {
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1000 };
+    let read = ReadAll::after(Position::START).limit(1000);
     store.read_all(read).await.unwrap().events
 }
 

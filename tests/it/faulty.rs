@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use factum::memory::MemoryStore;
-use factum::store::{Append, Appended, Page, ReadAll, ReadStream, StreamPage};
-use factum::{AppendError, EventStore, Position, StoreError, StoreErrorKind};
+use factum::store::{Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind};
 
 /// What goes wrong with the next appends.
 #[derive(Clone, Debug)]
@@ -71,6 +71,14 @@ impl EventStore for Faulty {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.inner.read_all(read).await
+    }
+
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        self.inner.find_event(id).await
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        self.inner.read_category(read).await
     }
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use factum::memory::MemoryStore;
-use factum::store::{Filter, ReadAll};
+use factum::store::ReadAll;
 use factum::{
     Context, Dispatcher, Envelope, EventHandler, EventName, EventStore, HandlerFault, On, Position,
     RecordedEvent, Repository, Subscription,
@@ -70,7 +70,7 @@ async fn recorded() -> Vec<RecordedEvent> {
     orders.execute(&1, place()).await.unwrap();
     orders.execute(&1, ship("a")).await.unwrap();
     orders.execute(&2, Cancel).await.unwrap();
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+    let read = ReadAll::after(Position::START).limit(10);
     store.read_all(read).await.unwrap().events
 }
 
@@ -166,7 +166,7 @@ async fn causation_and_correlation_flow_from_an_event_to_the_commands_of_its_han
     let orders = Repository::<Order>::new(store.clone());
     orders.execute(&1, Cancel).await.unwrap();
     Subscription::new("copycat", store.clone()).handler(Copycat(orders)).catch_up().await.unwrap();
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+    let read = ReadAll::after(Position::START).limit(10);
     let events = store.read_all(read).await.unwrap().events;
     let (cause, effect) = (&events[0], &events[1]);
     assert_eq!(effect.metadata.causation_id, Some(cause.id));

@@ -10,3 +10,4 @@ mod faulty;
 mod handlers;
 mod load;
 mod subscribe;
+mod whole;

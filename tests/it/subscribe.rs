@@ -93,7 +93,7 @@ async fn switches_from_the_past_to_the_present_without_a_seam() {
     stop.send(()).unwrap();
     assert_eq!(running.await.unwrap().unwrap(), Position(6));
     assert_eq!(outbox.parcels(), "abcde");
-    assert_eq!(store.checkpoint("mails").await.unwrap(), Position(6));
+    assert_eq!(store.checkpoint("mails").await.unwrap().position, Position(6));
 }
 
 /// Waits in the middle of an event until it is told to go on.
@@ -128,7 +128,7 @@ async fn a_stop_finishes_the_event_and_commits() {
     go_on.send(true).unwrap();
     assert_eq!(running.await.unwrap().unwrap(), Position(2));
     assert_eq!(outbox.parcels(), "a");
-    assert_eq!(store.checkpoint("slow").await.unwrap(), Position(2));
+    assert_eq!(store.checkpoint("slow").await.unwrap().position, Position(2));
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_failure_stops_before_the_event_and_skips_nothing() {
     let error = mails(&store, &outbox).catch_up().await.unwrap_err();
     let SubscriptionError::Handler(error) = error else { panic!("{error:?}") };
     assert_eq!((error.handler, error.event.map(|event| event.position)), ("mails", Some(Position(4))));
-    assert!(store.checkpoint("mails").await.unwrap() < Position(4));
+    assert!(store.checkpoint("mails").await.unwrap().position < Position(4));
     outbox.is_out_of_stamps.store(false, Ordering::SeqCst);
     mails(&store, &outbox).catch_up().await.unwrap();
     assert_eq!(outbox.parcels(), "abcd");
@@ -153,7 +153,7 @@ async fn work_before_a_failure_is_not_done_again() {
     // One batch holds all: the handled part of it is committed before the subscription stops.
     let all = Subscription::new("mails", store.clone()).handler(Mails(outbox.clone()));
     all.catch_up().await.unwrap_err();
-    assert_eq!(store.checkpoint("mails").await.unwrap(), Position(3));
+    assert_eq!(store.checkpoint("mails").await.unwrap().position, Position(3));
     outbox.is_out_of_stamps.store(false, Ordering::SeqCst);
     all.catch_up().await.unwrap();
     assert_eq!(outbox.parcels(), "abcd");
@@ -167,7 +167,7 @@ async fn a_checkpoint_moves_on_over_what_nobody_wants() {
     }
     let outbox = Outbox::default();
     assert_eq!(mails(&store, &outbox).catch_up().await.unwrap(), Position(50));
-    assert_eq!(store.checkpoint("mails").await.unwrap(), Position(50));
+    assert_eq!(store.checkpoint("mails").await.unwrap().position, Position(50));
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn rows_and_checkpoint_are_committed_together_or_not_at_all() {
     let counts = || Counts { total: total.clone(), shall_fail: shall_fail.clone() };
     let subscription = Subscription::transactional("counts", store.clone()).handler(counts()).batch_events(2);
     let state = async || {
-        let checkpoint = store.checkpoint("counts").await.unwrap();
+        let checkpoint = store.checkpoint("counts").await.unwrap().position;
         (*total.lock().unwrap(), checkpoint)
     };
 

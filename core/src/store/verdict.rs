@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Append, Appended, StreamAppend};
 use crate::envelope::RecordedEvent;
-use crate::error::{AppendError, Conflict, IdReused, Invalid};
+use crate::error::{AppendError, Conflict, IdReused, Invalid, StreamClosed};
 use crate::metadata::EventId;
+use crate::retention::Closing;
 use crate::stream::{Position, StreamId, Version};
 
 /// What is recorded already, as far as an append needs to know.
@@ -19,6 +20,8 @@ pub trait History {
     fn version_of(&self, stream: &StreamId) -> Option<Version>;
     /// Where an event with this id is.
     fn place_of(&self, id: EventId) -> Option<Place>;
+    /// What has closed the stream.
+    fn closing_of(&self, stream: &StreamId) -> Option<Closing>;
 }
 
 /// Where an event is.
@@ -49,7 +52,7 @@ pub struct Verdict {
 ///
 /// # Errors
 ///
-/// [`AppendError`]: a conflict, reused ids, or versions past the last one there can be.
+/// [`AppendError`]: a conflict, reused ids, a closed stream, or versions past the last one there can be.
 pub fn judge(
     append: Append,
     history: &impl History,
@@ -65,6 +68,9 @@ pub fn judge(
     };
     for part in append.into_streams() {
         let StreamAppend { stream, expected, events } = part;
+        if let Some(closing) = history.closing_of(&stream) {
+            return Err(StreamClosed { stream, closing }.into());
+        }
         let actual = history.version_of(&stream);
         if !expected.is_met_by(actual) {
             return Err(Conflict { stream, expected, actual }.into());
@@ -136,6 +142,7 @@ fn find_repeated(append: &Append, history: &impl History) -> Result<Option<Appen
 pub struct KnownHistory {
     versions: HashMap<StreamId, Version>,
     places: HashMap<EventId, Place>,
+    closings: HashMap<StreamId, Closing>,
 }
 
 impl KnownHistory {
@@ -147,6 +154,11 @@ impl KnownHistory {
     /// Notes where the event with this id is.
     pub fn note_place(&mut self, id: EventId, place: Place) {
         self.places.insert(id, place);
+    }
+
+    /// Notes that `stream` was closed.
+    pub fn note_closing(&mut self, stream: StreamId, closing: Closing) {
+        self.closings.insert(stream, closing);
     }
 
     /// Notes that `events` are recorded now.
@@ -171,5 +183,9 @@ impl History for KnownHistory {
 
     fn place_of(&self, id: EventId) -> Option<Place> {
         self.places.get(&id).cloned()
+    }
+
+    fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
+        self.closings.get(stream).copied()
     }
 }

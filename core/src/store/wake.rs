@@ -29,6 +29,11 @@ impl Wake {
         });
     }
 
+    /// The last position that was told of.
+    pub fn last(&self) -> Position {
+        *self.0.borrow()
+    }
+
     /// Returns when an event after `after` was told of, or after `at_most`, within which writers in other
     /// processes are noticed by the read that follows.
     ///

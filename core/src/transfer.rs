@@ -1,0 +1,392 @@
+//! Export and import of a whole store, between any two stores: every event with its bytes, numbers, ids and times.
+//!
+//! The form is NDJSON: a line that says what it is, a line for each event in the order of positions, and a line that says
+//! how many there were, so that a file that was cut off is known. Payloads that are UTF-8 are texts, others are Base64; both
+//! come back byte for byte. Archived events say so, and of erased ones there are the id and the numbers. Checkpoints and
+//! read models are not part of it: they are built anew.
+//!
+//! ```
+//! use factum::memory::MemoryStore;
+//! use factum::transfer::{export, import};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let orders = MemoryStore::new();
+//! let mut file = Vec::new();
+//! export(&orders, &mut file).await?;
+//! let copy = MemoryStore::new();
+//! import(&copy, &file[..]).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::envelope::RecordedEvent;
+use crate::error::{BoxError, StoreError};
+use crate::event::EventName;
+use crate::metadata::{EventId, Metadata};
+use crate::store::EventStore;
+use crate::stream::{Position, StreamId, Version};
+
+/// How many events are moved at a time, at most.
+const PAGE_EVENTS: usize = 5_000;
+/// How many bytes of payload are moved at a time, at most, unless one event has more.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// What a store holds of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An event in use.
+    Live(RecordedEvent),
+    /// An event of an archived stream.
+    Archived(RecordedEvent),
+    /// What is left of an event whose content was erased.
+    Erased(Place),
+}
+
+/// The numbers and the id of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its id.
+    pub id: EventId,
+    /// In which stream it was.
+    pub stream: StreamId,
+    /// Its version.
+    pub version: Version,
+    /// Its position.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+impl Record {
+    /// Where it is in the store's one order.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Live(event) | Self::Archived(event) => event.position,
+            Self::Erased(place) => place.position,
+        }
+    }
+
+    /// How many bytes its payload has.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Live(event) | Self::Archived(event) => event.payload.len(),
+            Self::Erased(_) => 0,
+        }
+    }
+}
+
+/// A store whose whole content can be read and written as it is.
+#[async_trait]
+pub trait Transfer: EventStore {
+    /// What the store holds after a position, in order, up to so many records and bytes of payload, and at least one if
+    /// there is one. An empty answer is the end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn read_records(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Writes records as they are, all or none, after everything that the store holds.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]; that the store is not empty, if it holds something at or after the position of the first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of them, or none.
+    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError>;
+}
+
+/// Why a store was not exported or imported as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The store is ill.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file, or whatever stands for it.
+    #[error("the export cannot be read or written")]
+    Io(#[from] std::io::Error),
+    /// A line that no export has.
+    #[error("line {line} of the export cannot be read")]
+    Line {
+        /// Which line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// The export ends too early. What was imported before is there: begin again with an empty store.
+    #[error(
+        "the export is incomplete: it ends after {records} events, without the line that says that it is the end"
+    )]
+    Incomplete {
+        /// How many there were.
+        records: u64,
+    },
+    /// The store holds something that would be in the way.
+    #[error(
+        "an import needs an empty store, and this one has something at position {found}, at or after position {first}"
+    )]
+    NotEmpty {
+        /// A position that it has.
+        found: Position,
+        /// The position of the first event to be written.
+        first: Position,
+    },
+    /// Positions that do not grow, versions with a hole, or an id twice.
+    #[error("the records to be written break the order of a log at position {at}")]
+    Unordered {
+        /// Where.
+        at: Position,
+    },
+}
+
+/// Writes all that `store` holds to `out`, and says how many records that were. What is appended meanwhile is part of it,
+/// or not.
+///
+/// # Errors
+///
+/// [`TransferError`].
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves an export that is known to be incomplete.
+pub async fn export(
+    store: &impl Transfer,
+    mut out: impl AsyncWrite + Unpin + Send,
+) -> Result<u64, TransferError> {
+    write_line(&mut out, &Line::begin()).await?;
+    let (mut records, mut after) = (0, Position::START);
+    loop {
+        let page = store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
+        let Some(last) = page.last() else { break };
+        after = last.position();
+        for record in page {
+            write_line(&mut out, &Line::record(record)).await?;
+            records += 1;
+        }
+    }
+    write_line(&mut out, &Line::end(records)).await?;
+    out.flush().await?;
+    Ok(records)
+}
+
+/// Writes an export to an empty `store`, and says how many records that were. Positions, versions, ids and times are those
+/// of the store that was exported.
+///
+/// # Errors
+///
+/// [`TransferError`]. What was written before stays: empty the store before trying again.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves a part of the export in the store.
+pub async fn import(
+    store: &impl Transfer,
+    input: impl AsyncBufRead + Unpin + Send,
+) -> Result<u64, TransferError> {
+    let mut lines = input.lines();
+    let mut number = 0;
+    let mut records = 0_u64;
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    let mut is_begun = false;
+    loop {
+        let Some(text) = lines.next_line().await? else { return Err(TransferError::Incomplete { records }) };
+        number += 1;
+        let wrong = |source: BoxError| TransferError::Line { line: number, source };
+        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
+        if !is_begun {
+            if line.factum_export != Some(FORMAT) {
+                return Err(wrong("it does not begin as an export of this version does".into()));
+            }
+            is_begun = true;
+            continue;
+        }
+        if let Some(end_after) = line.end_after {
+            if end_after == records {
+                break;
+            }
+            return Err(TransferError::Incomplete { records });
+        }
+        let record = line.into_record().map_err(wrong)?;
+        bytes += record.payload_bytes();
+        page.push(record);
+        records += 1;
+        if page.len() >= PAGE_EVENTS || bytes >= PAGE_BYTES {
+            store.write_records(std::mem::take(&mut page)).await?;
+            bytes = 0;
+        }
+    }
+    if !page.is_empty() {
+        store.write_records(page).await?;
+    }
+    Ok(records)
+}
+
+async fn write_line(out: &mut (impl AsyncWrite + Unpin), line: &Line) -> Result<(), TransferError> {
+    let mut text = serde_json::to_vec(line).map_err(std::io::Error::from)?;
+    text.push(b'\n');
+    Ok(out.write_all(&text).await?)
+}
+
+/// The version of the form.
+const FORMAT: u32 = 1;
+
+/// Any line. Which fields it has says what it is.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factum_export: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded_at: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    archived: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema_version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codec: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+}
+
+impl Line {
+    fn begin() -> Self {
+        Self { factum_export: Some(FORMAT), ..Self::default() }
+    }
+
+    fn end(records: u64) -> Self {
+        Self { end_after: Some(records), ..Self::default() }
+    }
+
+    fn record(record: Record) -> Self {
+        let (event, archived) = match record {
+            Record::Live(event) => (event, false),
+            Record::Archived(event) => (event, true),
+            Record::Erased(place) => return Self::place(&place),
+        };
+        let place = Place {
+            id: event.id,
+            stream: event.stream,
+            version: event.version,
+            position: event.position,
+            recorded_at: event.recorded_at,
+        };
+        let (payload, payload_base64) = match std::str::from_utf8(&event.payload) {
+            Ok(text) => (Some(text.to_owned()), None),
+            Err(_) => (None, Some(BASE64.encode(&event.payload))),
+        };
+        Self {
+            archived,
+            name: Some(event.name.as_str().to_owned()),
+            schema_version: Some(event.schema_version),
+            codec: Some(event.codec.into_owned()),
+            metadata: Some(event.metadata),
+            payload,
+            payload_base64,
+            ..Self::place(&place)
+        }
+    }
+
+    fn place(place: &Place) -> Self {
+        Self {
+            position: Some(place.position),
+            stream: Some(place.stream.as_str().to_owned()),
+            version: Some(place.version),
+            id: Some(place.id),
+            recorded_at: Some(place.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            ..Self::default()
+        }
+    }
+
+    fn into_record(self) -> Result<Record, BoxError> {
+        let (Some(position), Some(stream), Some(version), Some(id), Some(recorded_at)) =
+            (self.position, self.stream, self.version, self.id, self.recorded_at)
+        else {
+            return Err("an event has position, stream, version, id and recorded_at".into());
+        };
+        if position == Position::START || version == Version::NONE || version > Version::MAX {
+            return Err("positions and versions count from 1".into());
+        }
+        let stream: StreamId = stream.parse()?;
+        let recorded_at = DateTime::parse_from_rfc3339(&recorded_at)?.to_utc();
+        let payload: Option<Bytes> = match (self.payload, self.payload_base64) {
+            (Some(text), None) => Some(text.into()),
+            (None, Some(text)) => Some(BASE64.decode(text)?.into()),
+            (None, None) => None,
+            (Some(_), Some(_)) => return Err("an event has one payload".into()),
+        };
+        match (self.name, self.schema_version, self.codec, self.metadata, payload) {
+            (Some(name), Some(schema_version), Some(codec), Some(metadata), Some(payload)) => {
+                let event = RecordedEvent {
+                    id,
+                    stream,
+                    version,
+                    position,
+                    name: EventName::new(name)?,
+                    schema_version,
+                    codec: codec.into(),
+                    payload,
+                    metadata,
+                    recorded_at,
+                };
+                Ok(if self.archived { Record::Archived(event) } else { Record::Live(event) })
+            }
+            (None, None, None, None, None) if !self.archived => {
+                Ok(Record::Erased(Place { id, stream, version, position, recorded_at }))
+            }
+            _ => Err("an event has all of its content, or none".into()),
+        }
+    }
+}
+
+/// Refuses records whose positions do not grow after `last`. For stores, before they write them.
+///
+/// # Errors
+///
+/// [`TransferError::NotEmpty`] and [`TransferError::Unordered`].
+pub fn check_order(records: &[Record], last: Position) -> Result<(), TransferError> {
+    let Some(first) = records.first().map(Record::position) else { return Ok(()) };
+    if last >= first {
+        return Err(TransferError::NotEmpty { found: last, first });
+    }
+    match records.windows(2).find(|pair| pair[0].position() >= pair[1].position()) {
+        Some(pair) => Err(TransferError::Unordered { at: pair[1].position() }),
+        None => Ok(()),
+    }
+}
