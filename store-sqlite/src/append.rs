@@ -8,34 +8,34 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use factum_core::store::group::CommitGroup;
+use factum_core::retention::Closing;
+use factum_core::store::group::{CommitGroup, Turn};
 use factum_core::store::verdict::{KnownHistory, judge};
 use factum_core::store::{Append, Appended};
+use factum_core::transfer::Record;
 use factum_core::{
     AppendError, BoxError, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteArguments;
-use tokio::sync::oneshot;
 
+use crate::checkpoint::SqliteTx;
 use crate::database::Database;
 use crate::error::{commit_error, store_error};
 use crate::row;
-use crate::script::Values;
+use crate::script::{self, Answers, Values};
 use crate::writer::Writer;
 
 /// Commits groups of appends.
 pub(crate) struct Committer {
     pub(crate) database: Arc<Database>,
-    /// Tells, when dropped, that the last group was answered.
-    pub(crate) _ended: oneshot::Sender<()>,
 }
 
 type Outcome = Result<Appended, AppendError>;
 
 #[async_trait]
 impl CommitGroup for Committer {
-    async fn commit_group(&mut self, group: &[Append]) -> Result<Vec<Outcome>, StoreError> {
+    async fn commit_group(&self, group: &[Append], _: Turn) -> Result<Vec<Outcome>, StoreError> {
         let mut writer = Writer::acquire(&self.database.writer, "append").await?;
         match commit(&self.database, &mut writer, group).await {
             Ok((outcomes, last)) => {
@@ -58,7 +58,7 @@ async fn commit(
     group: &[Append],
 ) -> Result<(Vec<Outcome>, Position), StoreError> {
     let (history, last) = look_up(database, writer, group).await?;
-    let (outcomes, events) = judge_all(group, history, last, Utc::now().trunc_subsecs(6));
+    let (outcomes, events) = judge_all(group, history, last, now());
     let last = events.last().map_or(last, |event| event.position);
     write(writer, &events).await?;
     Ok((outcomes, last))
@@ -71,22 +71,35 @@ async fn look_up(
     group: &[Append],
 ) -> Result<(KnownHistory, Position), StoreError> {
     let streams = distinct_streams(group);
-    let values = Values::with_capacity(2).and(json_streams(&streams)).and(json_ids(group)).done();
-    let mut answers = match writer.run(include_str!("sql/look_up.sql"), values).await {
-        Ok(answers) => answers,
-        Err(fault) => return Err(database.explain("append", fault.error).await),
-    };
+    let values = look_up_values(group, &streams);
+    match writer.run(LOOK_UP, values).await {
+        Ok(answers) => history_of(streams, answers),
+        Err(fault) => Err(database.explain("append", fault.error).await),
+    }
+}
+
+/// The look-up of a group.
+const LOOK_UP: &str = concat!(include_str!("sql/look_up.sql"), include_str!("sql/look_up_in_tx.sql"));
+
+fn look_up_values(group: &[Append], streams: &[&StreamId]) -> SqliteArguments {
+    Values::with_capacity(2).and(json_streams(streams)).and(json_ids(group)).done()
+}
+
+/// What the answers of a look-up say, and the last position ever used.
+fn history_of(streams: Vec<&StreamId>, mut answers: Answers) -> Result<(KnownHistory, Position), StoreError> {
     let places = answers.pop().unwrap_or_default();
     let versions = answers.pop().and_then(|mut rows| rows.pop());
     let versions = versions.ok_or_else(|| corrupt("the look-up of versions answered nothing"))?;
     let last: i64 = versions.try_get(0).map_err(|error| store_error("append", error))?;
     let versions: &str = versions.try_get(1).map_err(|error| store_error("append", error))?;
-    let versions: Vec<Option<u64>> = serde_json::from_str(versions).map_err(corrupt)?;
+    let versions: Vec<Option<(u64, Option<String>)>> = serde_json::from_str(versions).map_err(corrupt)?;
 
     let mut history = KnownHistory::default();
-    for (stream, version) in streams.into_iter().zip(versions) {
-        if let Some(version) = version {
-            history.note_version(stream.clone(), Version(version));
+    for (stream, known) in streams.into_iter().zip(versions) {
+        let Some((version, closed_by)) = known else { continue };
+        history.note_version(stream.clone(), Version(version));
+        if let Some(closing) = closed_by.as_deref().and_then(Closing::of_event) {
+            history.note_closing(stream.clone(), closing);
         }
     }
     for row in &places {
@@ -94,6 +107,64 @@ async fn look_up(
         history.note_place(id, place);
     }
     Ok((history, Position(u64::try_from(last).map_err(corrupt)?)))
+}
+
+/// Appends in a transaction that goes on. See [`Transactional::append_in`](factum_core::Transactional::append_in).
+pub(crate) async fn append_in(
+    database: &Database,
+    tx: &mut SqliteTx,
+    append: Append,
+) -> Result<Appended, AppendError> {
+    let group = [append];
+    let streams = distinct_streams(&group);
+    let values = look_up_values(&group, &streams);
+    let (history, last) = match script::run(tx, include_str!("sql/look_up_in_tx.sql"), values).await {
+        Ok(answers) => history_of(streams, answers)?,
+        Err(fault) => return Err(database.explain("append", fault.error).await.into()),
+    };
+    let (mut outcomes, events) = judge_all(&group, history, last, now());
+    for (sql, values) in inserts(&events) {
+        script::run(tx, sql, values?).await.map_err(|fault| store_error("append", fault.error))?;
+    }
+    outcomes.pop().expect("one append has one outcome")
+}
+
+/// The statements that insert events in a transaction that goes on, with their arguments.
+pub(crate) fn inserts(
+    mut events: &[RecordedEvent],
+) -> impl Iterator<Item = (&'static str, Result<SqliteArguments, StoreError>)> {
+    std::iter::from_fn(move || {
+        if events.is_empty() {
+            return None;
+        }
+        let (chunk, rest) = events.split_at(chunk_len(events));
+        events = rest;
+        Some((&*Insert::of(chunk.len()).sql, values_of(chunk)))
+    })
+}
+
+/// The arguments of `set_apart.sql`.
+pub(crate) fn values_apart(record: &Record) -> Result<SqliteArguments, StoreError> {
+    match record {
+        Record::Live(event) | Record::Archived(event) => values_of(std::slice::from_ref(event)),
+        Record::Erased(place) => Ok(Values::with_capacity(ROW_COLUMNS)
+            .and(column(place.position.0)?)
+            .and(&place.id.0.as_bytes()[..])
+            .and(place.stream.category())
+            .and(place.stream.id())
+            .and(column(place.version.0)?)
+            .and(None::<&str>)
+            .and(None::<i64>)
+            .and(None::<&str>)
+            .and(place.recorded_at.timestamp_micros())
+            .and(None::<&str>)
+            .and(None::<&[u8]>)
+            .done()),
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
 }
 
 /// Judges the appends in order, each as if those before it were recorded.
@@ -123,10 +194,13 @@ async fn write(writer: &mut Writer, mut events: &[RecordedEvent]) -> Result<(), 
         let (chunk, rest) = events.split_at(chunk_len(events));
         let insert = Insert::of(chunk.len());
         if rest.is_empty() {
-            let committed = writer.run(&insert.last, values(chunk)?).await;
+            let committed = writer.run(&insert.last, values_of(chunk)?).await;
             return committed.map(drop).map_err(|fault| commit_error("append", fault.error));
         }
-        writer.run(&insert.sql, values(chunk)?).await.map_err(|fault| store_error("append", fault.error))?;
+        writer
+            .run(&insert.sql, values_of(chunk)?)
+            .await
+            .map_err(|fault| store_error("append", fault.error))?;
         events = rest;
     }
 }
@@ -186,7 +260,7 @@ const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const ROW_COLUMNS: usize = 11;
 
 /// The arguments of an [`Insert`].
-fn values(events: &[RecordedEvent]) -> Result<SqliteArguments, StoreError> {
+fn values_of(events: &[RecordedEvent]) -> Result<SqliteArguments, StoreError> {
     let mut values = Values::with_capacity(events.len() * ROW_COLUMNS);
     for event in events {
         values = values

@@ -1,11 +1,12 @@
 //! Checkpoints, alone and together with a projection's work.
 
-use factum_core::{Position, StoreError, StoreErrorKind};
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, Transaction};
+use factum_core::{Checkpoint, EventId, Position, StoreError, StoreErrorKind};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, Transaction};
 
 use crate::database::Database;
 use crate::error::{Fault, commit_error, store_error};
+use crate::row;
 use crate::script::{self, Answers, Values};
 use crate::writer::Writer;
 
@@ -28,20 +29,24 @@ const MOVE_IN_TX: &str = concat!("RELEASE factum_tx;", include_str!("sql/move_ch
 const MOVE: &str = concat!("BEGIN IMMEDIATE;", include_str!("sql/move_checkpoint.sql"), "COMMIT");
 
 /// See [`Checkpoints::checkpoint`](factum_core::Checkpoints::checkpoint).
-pub(crate) async fn read(database: &Database, subscription: &str) -> Result<Position, StoreError> {
-    let sql = "SELECT position FROM factum_checkpoints WHERE subscription = ?1";
-    match script::rows(&database.readers, sql, Values::default().and(subscription).done()).await {
-        Ok(rows) => position_of(rows.first(), "read checkpoint"),
-        Err(error) => Err(database.explain("read checkpoint", error).await),
-    }
+pub(crate) async fn read(database: &Database, subscription: &str) -> Result<Checkpoint, StoreError> {
+    let values = Values::default().and(subscription).done();
+    let rows = match script::rows(&database.readers, include_str!("sql/checkpoint.sql"), values).await {
+        Ok(rows) => rows,
+        Err(error) => return Err(database.explain(READING, error).await),
+    };
+    let Some(row) = rows.first() else { return Ok(Checkpoint::START) };
+    let (checkpoint, found) = row::checkpoint(row)?;
+    check(checkpoint, found, READING)?;
+    Ok(checkpoint)
 }
 
 /// See [`Checkpoints::move_checkpoint`](factum_core::Checkpoints::move_checkpoint).
 pub(crate) async fn advance(
     database: &Database,
     subscription: &str,
-    from: Position,
-    to: Position,
+    from: Checkpoint,
+    to: Checkpoint,
 ) -> Result<(), StoreError> {
     let values = values(subscription, from, to)?;
     let mut writer = Writer::acquire(&database.writer, MOVING).await?;
@@ -49,7 +54,7 @@ pub(crate) async fn advance(
         Ok(answers) => {
             writer.ended();
             // The first is that of BEGIN.
-            moved(&answers, 1, from)
+            moved(&answers, 1, from, to)
         }
         Err(Fault { error, .. }) => {
             writer.abandon().await;
@@ -63,6 +68,18 @@ pub(crate) async fn begin(database: &Database, operation: &'static str) -> Resul
     database.writer.begin_with(BEGIN).await.map_err(|error| store_error(operation, error))
 }
 
+/// See [`Transactional::commit`](factum_core::Transactional::commit).
+pub(crate) async fn commit(mut tx: SqliteTx) -> Result<(), StoreError> {
+    const COMMIT: &str = "commit";
+    match script::run(&mut tx, "RELEASE factum_tx", SqliteArguments::default()).await {
+        Ok(_) => tx.commit().await.map_err(|error| commit_error(COMMIT, error)),
+        Err(Fault { error, .. }) => {
+            let _ = tx.rollback().await;
+            Err(StoreError::because(StoreErrorKind::Other, COMMIT, EndedBefore { source: error }))
+        }
+    }
+}
+
 /// Moves the checkpoint in `tx`, and commits. See
 /// [`Transactional::commit_with_checkpoint`](factum_core::Transactional::commit_with_checkpoint).
 ///
@@ -72,12 +89,12 @@ pub(crate) async fn commit_with(
     database: &Database,
     mut tx: SqliteTx,
     subscription: &str,
-    from: Position,
-    to: Position,
+    from: Checkpoint,
+    to: Checkpoint,
 ) -> Result<(), StoreError> {
     let values = values(subscription, from, to)?;
     let outcome = match script::run(&mut tx, MOVE_IN_TX, values).await {
-        Ok(answers) => moved(&answers, 1, from),
+        Ok(answers) => moved(&answers, 1, from, to),
         Err(Fault { statement: 0, error }) => {
             Err(StoreError::because(StoreErrorKind::Other, MOVING, EndedBefore { source: error }))
         }
@@ -93,6 +110,7 @@ pub(crate) async fn commit_with(
     }
 }
 
+const READING: &str = "read checkpoint";
 const MOVING: &str = "move checkpoint";
 
 #[derive(Debug, thiserror::Error)]
@@ -104,27 +122,33 @@ struct EndedBefore {
 }
 
 /// The arguments of `move_checkpoint.sql`.
-fn values(subscription: &str, from: Position, to: Position) -> Result<SqliteArguments, StoreError> {
+fn values(subscription: &str, from: Checkpoint, to: Checkpoint) -> Result<SqliteArguments, StoreError> {
     let column = |position: Position| {
         i64::try_from(position.0).map_err(|error| StoreError::because(StoreErrorKind::Other, MOVING, error))
     };
-    Ok(Values::default().and(subscription).and(column(from)?).and(column(to)?).done())
+    let id = |checkpoint: Checkpoint| checkpoint.event_id.map(|id| id.0.as_bytes().to_vec());
+    let values = Values::default().and(subscription).and(column(from.position)?).and(column(to.position)?);
+    Ok(values.and(id(from)).and(id(to)).done())
 }
 
-/// Whether the checkpoint was at `from`, by the answer `at` in those to `move_checkpoint.sql`.
-fn moved(answers: &Answers, at: usize, from: Position) -> Result<(), StoreError> {
-    let actual = position_of(answers.get(at).and_then(|rows| rows.first()), MOVING)?;
-    if actual == from {
+/// Whether the checkpoint was moved, by the answer `at` in those to `move_checkpoint.sql`.
+fn moved(answers: &Answers, at: usize, from: Checkpoint, to: Checkpoint) -> Result<(), StoreError> {
+    let row = answers.get(at).and_then(|rows| rows.first());
+    let row =
+        row.ok_or_else(|| StoreError::because(StoreErrorKind::Corrupt, MOVING, "no answer to a move"))?;
+    let (was, found_from, found_to) = row::facts(row)?;
+    if was != from.position {
+        let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual: was };
+        return Err(StoreError::new(kind, MOVING));
+    }
+    check(from, found_from, MOVING)?;
+    check(to, found_to, MOVING)
+}
+
+/// Refuses a checkpoint that was made from another log than this one, which has the event `found` there.
+fn check(checkpoint: Checkpoint, found: Option<EventId>, operation: &'static str) -> Result<(), StoreError> {
+    if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
         return Ok(());
     }
-    Err(StoreError::new(StoreErrorKind::CheckpointMoved { expected: from, actual }, MOVING))
-}
-
-/// The position of a checkpoint, which is at the start if it has no row.
-fn position_of(row: Option<&SqliteRow>, operation: &'static str) -> Result<Position, StoreError> {
-    let Some(row) = row else { return Ok(Position::START) };
-    let position: i64 = row.try_get(0).map_err(|error| store_error(operation, error))?;
-    let position = u64::try_from(position)
-        .map_err(|error| StoreError::because(StoreErrorKind::Corrupt, operation, error))?;
-    Ok(Position(position))
+    Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
 }

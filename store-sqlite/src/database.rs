@@ -1,10 +1,11 @@
 //! The database file: one connection that writes, some that read, and the certainty that its schema is ours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use factum_core::store::{Limits, Wake};
-use factum_core::{StoreError, StoreErrorKind};
+use factum_core::{RecordedEvent, StoreError, StoreErrorKind};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection, SqlitePool};
@@ -21,8 +22,13 @@ pub(crate) struct Database {
     /// and faster than SQLite's own waiting, which sleeps and tries again.
     pub(crate) writer: SqlitePool,
     pub(crate) readers: SqlitePool,
+    busy_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) wake: Wake,
+    /// Whose turn it is to look for writes of other processes, and when somebody did last.
+    pub(crate) looking: tokio::sync::Mutex<Option<Instant>>,
+    /// How large payloads are, about.
+    payload_bytes: AtomicUsize,
     /// Set when the schema was found to be the one this program needs.
     schema: OnceCell<()>,
 }
@@ -47,10 +53,41 @@ impl Database {
             path: builder.path.clone(),
             writer,
             readers,
+            busy_timeout: builder.busy_timeout,
             limits: builder.limits,
             wake: Wake::new(),
+            looking: tokio::sync::Mutex::default(),
+            payload_bytes: AtomicUsize::new(0),
             schema: OnceCell::new(),
         })
+    }
+
+    /// How many rows to ask for, so that not many more bytes come than may be given.
+    pub(crate) fn wanted(&self, limit: usize, bytes: usize) -> usize {
+        let likely = bytes / self.payload_bytes.load(Ordering::Relaxed).max(1);
+        limit.max(1).min(likely.max(1))
+    }
+
+    /// The events, up to so many bytes of payload and at least one, and whether some were left out.
+    pub(crate) fn up_to(
+        &self,
+        bytes_max: usize,
+        events: impl Iterator<Item = Result<RecordedEvent, StoreError>>,
+    ) -> Result<(Vec<RecordedEvent>, bool), StoreError> {
+        let (mut found, mut bytes, mut is_cut) = (Vec::new(), 0, false);
+        for event in events {
+            let event = event?;
+            if !found.is_empty() && bytes + event.payload.len() > bytes_max {
+                is_cut = true;
+                break;
+            }
+            bytes += event.payload.len();
+            found.push(event);
+        }
+        if let Some(average) = bytes.checked_div(found.len()) {
+            self.payload_bytes.store(average, Ordering::Relaxed);
+        }
+        Ok((found, is_cut))
     }
 
     /// Refuses, before the first use, a database whose schema is not the one this program needs.
@@ -83,6 +120,21 @@ impl Database {
         } else {
             commit_error(operation, error)
         }
+    }
+
+    /// Writes a copy of the database, as it is at one moment, to a new file.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        const BACKUP: &str = "backup";
+        let path = path.to_str().ok_or_else(|| {
+            StoreError::because(StoreErrorKind::Other, BACKUP, "the path of the copy is not valid UTF-8")
+        })?;
+        // A connection of its own: those of the store either write or may not.
+        let options = options_of(&self.path, self.busy_timeout);
+        let mut connection =
+            options.create_if_missing(false).connect().await.map_err(|error| store_error(BACKUP, error))?;
+        let copied = sqlx::query("VACUUM INTO ?").bind(path).execute(&mut connection).await;
+        let closed = connection.close().await;
+        copied.and(closed).map_err(|error| store_error(BACKUP, error))
     }
 
     /// Writes the log back into the file, as far as readers of other processes let it, and closes.
@@ -138,10 +190,11 @@ fn pool(builder: &Builder, connections: u32) -> PoolOptions<sqlx::Sqlite> {
 }
 
 fn options(builder: &Builder) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(&builder.path)
-        .busy_timeout(builder.busy_timeout)
-        .row_buffer_size(ROWS_AHEAD)
+    options_of(&builder.path, builder.busy_timeout)
+}
+
+fn options_of(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(busy_timeout).row_buffer_size(ROWS_AHEAD)
 }
 
 fn writer_options(builder: &Builder) -> SqliteConnectOptions {

@@ -23,8 +23,8 @@
 //! let stream = StreamId::new("order", "42")?;
 //! let appended = store.append(Append::to(stream, Expected::NoStream, vec![placed])).await?;
 //!
-//! let all = ReadAll { after: Position::START, filter: Filter::all(), limit: 100 };
-//! assert_eq!(store.read_all(all).await?.position, appended.position);
+//! let all = ReadAll::after(Position::START).limit(100);
+//! assert_eq!(store.read_all(all).await?.checkpoint.position, appended.position);
 //! store.close().await;
 //! # Ok(())
 //! # }
@@ -54,22 +54,26 @@ mod database;
 mod error;
 mod migrate;
 mod read;
+mod retention;
 mod row;
 mod script;
+mod transfer;
 mod writer;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use factum_core::store::group::{GroupCommit, GroupLimits};
-use factum_core::store::{Append, Appended, Page, ReadAll, ReadStream, StreamPage};
+use factum_core::store::{
+    Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+};
 use factum_core::{
-    AppendError, Checkpoints, EventStore, Position, StoreError, StoreErrorKind, Transactional,
+    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Position, RecordedEvent, StoreError,
+    Transactional,
 };
 use sqlx::SqlitePool;
-use tokio::sync::oneshot;
 
 use self::append::Committer;
 pub use self::builder::{Builder, Durability};
@@ -87,15 +91,8 @@ pub struct SqliteStore {
 
 struct Shared {
     database: Arc<Database>,
-    queue: Mutex<Queue>,
-}
-
-/// The queue in front of the writer connection.
-struct Queue {
-    /// `None` once the store was closed.
-    open: Option<GroupCommit>,
-    /// Comes when the last append in the queue was answered. Taken by the first who closes.
-    ended: Option<oneshot::Receiver<()>>,
+    /// In front of the connection that writes.
+    queue: GroupCommit<Committer>,
 }
 
 impl SqliteStore {
@@ -119,10 +116,8 @@ impl SqliteStore {
 
     async fn open(builder: &Builder) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(builder).await?);
-        let (answered, ended) = oneshot::channel();
-        let committer = Committer { database: database.clone(), _ended: answered };
-        let open = GroupCommit::start(committer, GroupLimits::default());
-        let queue = Mutex::new(Queue { open: Some(open), ended: Some(ended) });
+        let committer = Committer { database: Arc::clone(&database) };
+        let queue = GroupCommit::new(committer, GroupLimits::default());
         Ok(Self { shared: Arc::new(Shared { database, queue }) })
     }
 
@@ -133,14 +128,14 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; of kind [`NewerThanProgram`](StoreErrorKind::NewerThanProgram) if a newer program has been
+    /// [`StoreError`]; of kind [`NewerThanProgram`](factum_core::StoreErrorKind::NewerThanProgram) if a newer program has been
     /// here.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the database as it was, or migrated.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut tx = checkpoint::begin(&self.shared.database, "migrate").await?;
+        let mut tx = checkpoint::begin(self.database(), "migrate").await?;
         migrate::migrate(&mut tx).await?;
         tx.commit().await.map_err(|error| error::commit_error("migrate", error))
     }
@@ -151,11 +146,27 @@ impl SqliteStore {
     /// does not end keeps the log beside the file from ending: it grows. Tables are made, and written to, in a
     /// transaction: see [`begin`](Transactional::begin).
     pub fn pool(&self) -> &SqlitePool {
-        &self.shared.database.readers
+        &self.database().readers
+    }
+
+    /// Writes a copy of the whole database, as it is at one moment, to a new file at `path`, while the store is in use.
+    /// Readers and writers go on meanwhile; the copy has no log beside it, and can be opened as a store.
+    ///
+    /// Copying the file itself is no backup: a part of what is recorded is in the log beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if there is a file at `path` that has something in it, or if it cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves a file that is no database, or a copy.
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
+        self.database().copy_to(path.as_ref()).await
     }
 
     /// Finishes the appends that are queued, writes the log back into the file, and closes the file. Everything that
-    /// comes later, through any clone, fails as [`Closed`](StoreErrorKind::Closed).
+    /// comes later, through any clone, fails as [`Closed`](factum_core::StoreErrorKind::Closed).
     ///
     /// It waits for calls that have begun and for transactions that are open: their futures must go on being polled,
     /// or be dropped.
@@ -164,72 +175,71 @@ impl SqliteStore {
     ///
     /// Dropping the future leaves the store closed to new appends; closing it again goes on.
     pub async fn close(&self) {
-        let ended = {
-            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.open = None;
-            queue.ended.take()
-        };
-        if let Some(ended) = ended {
-            // An error says the same: the task that answers appends is gone.
-            let _ = ended.await;
-        }
-        self.shared.database.close().await;
+        self.shared.queue.close().await;
+        self.database().close().await;
     }
 
-    /// The queue, if the store is open.
-    fn queue(&self) -> Result<GroupCommit, StoreError> {
-        let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.open.clone().ok_or_else(|| StoreError::new(StoreErrorKind::Closed, "append"))
+    fn database(&self) -> &Database {
+        &self.shared.database
     }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.shared.database.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.database().path).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        append.check(&self.shared.database.limits)?;
-        let queue = self.queue()?;
-        self.shared.database.check_schema("append").await?;
-        queue.append(append).await
+        append.check(&self.database().limits)?;
+        self.database().check_schema("append").await?;
+        self.shared.queue.append(append).await
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
-        self.shared.database.check_schema("read").await?;
-        read::read_stream(&self.shared.database, read).await
+        self.database().check_schema("read").await?;
+        read::read_stream(self.database(), read).await
     }
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
-        self.shared.database.check_schema("read").await?;
-        read::read_all(&self.shared.database, read).await
+        self.database().check_schema("read").await?;
+        read::read_all(self.database(), read).await
     }
 
-    /// Returns after at most 100 ms, so that the read which follows notices what other processes have written.
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        self.database().check_schema("read").await?;
+        read::find_event(self.database(), id).await
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        self.database().check_schema("read").await?;
+        read::read_category(self.database(), read).await
+    }
+
+    /// Looks every 10 ms for what other processes have written, once for all who wait.
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
-        self.shared.database.check_schema("wait").await?;
-        read::wait(&self.shared.database, after).await
+        self.database().check_schema("wait").await?;
+        read::wait(self.database(), after).await
     }
 }
 
 #[async_trait]
 impl Checkpoints for SqliteStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Position, StoreError> {
-        self.shared.database.check_schema("read checkpoint").await?;
-        checkpoint::read(&self.shared.database, subscription).await
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
+        self.database().check_schema("read checkpoint").await?;
+        checkpoint::read(self.database(), subscription).await
     }
 
     async fn move_checkpoint(
         &self,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        self.shared.database.check_schema("move checkpoint").await?;
-        checkpoint::advance(&self.shared.database, subscription, from, to).await
+        self.database().check_schema("move checkpoint").await?;
+        checkpoint::advance(self.database(), subscription, from, to).await
     }
 }
 
@@ -241,23 +251,49 @@ impl Transactional for SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; of kind [`Busy`](StoreErrorKind::Busy) if another writer went on for too long.
+    /// [`StoreError`]; of kind [`Busy`](factum_core::StoreErrorKind::Busy) if another writer went on for too long.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future begins nothing.
     async fn begin(&self) -> Result<SqliteTx, StoreError> {
-        checkpoint::begin(&self.shared.database, "begin").await
+        checkpoint::begin(self.database(), "begin").await
+    }
+
+    /// Appends as part of `tx`, which is the only one that writes from its beginning on: nothing overtakes it.
+    async fn append_in(&self, tx: &mut SqliteTx, append: Append) -> Result<Uncommitted, AppendError> {
+        append.check(&self.database().limits)?;
+        self.database().check_schema("append").await?;
+        append::append_in(self.database(), tx, append).await.map(Uncommitted::new)
+    }
+
+    async fn read_stream_in(&self, tx: &mut SqliteTx, read: ReadStream) -> Result<StreamPage, StoreError> {
+        let database = self.database();
+        let wanted = database.wanted(read.limit, read.bytes);
+        let (sql, values) = read::stream_query(&read, wanted);
+        let mut answers = match script::run(tx, sql, values).await {
+            Ok(answers) => answers,
+            Err(fault) => return Err(database.explain("read", fault.error).await),
+        };
+        read::stream_page(database, &read, wanted, &answers.pop().unwrap_or_default())
+    }
+
+    async fn commit(&self, tx: SqliteTx) -> Result<(), StoreError> {
+        checkpoint::commit(tx).await?;
+        read::tell(self.database()).await;
+        Ok(())
     }
 
     async fn commit_with_checkpoint(
         &self,
         tx: SqliteTx,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        self.shared.database.check_schema("move checkpoint").await?;
-        checkpoint::commit_with(&self.shared.database, tx, subscription, from, to).await
+        self.database().check_schema("move checkpoint").await?;
+        checkpoint::commit_with(self.database(), tx, subscription, from, to).await?;
+        read::tell(self.database()).await;
+        Ok(())
     }
 }

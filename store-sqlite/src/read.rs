@@ -1,12 +1,9 @@
 //! Reading: pages of a stream, pages of the whole, and whether there is more.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use factum_core::store::{Filter, Page, ReadAll, ReadStream, StreamPage};
-use factum_core::{EventName, Position, RecordedEvent, StoreError};
+use factum_core::store::{CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StoreErrorKind};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
@@ -18,29 +15,71 @@ use crate::script::{self, Values};
 /// page's walk takes about 1.5 ms.
 const WINDOW: u64 = 20_000;
 
-/// How long a write of another process can go unnoticed by those who wait.
-pub(crate) const POLL: Duration = Duration::from_millis(100);
+/// How long a write of another process can go unnoticed by those who wait. A look takes about 50 µs, however many wait.
+const POLL: Duration = Duration::from_millis(10);
 
 /// See [`EventStore::read_stream`](factum_core::EventStore::read_stream).
 pub(crate) async fn read_stream(database: &Database, read: ReadStream) -> Result<StreamPage, StoreError> {
-    let ReadStream { stream, after, limit } = read;
-    let limit = limit.max(1);
+    let wanted = database.wanted(read.limit, read.bytes);
+    let (sql, values) = stream_query(&read, wanted);
+    let rows = select(database, sql, values).await?;
+    stream_page(database, &read, wanted, &rows)
+}
+
+/// The statement of a page of a stream, and its arguments.
+pub(crate) fn stream_query(read: &ReadStream, wanted: usize) -> (&'static str, SqliteArguments) {
+    let (sql, version) = match read.cursor {
+        Cursor::After(version) => (include_str!("sql/read_stream.sql"), version),
+        Cursor::Before(version) => (include_str!("sql/read_stream_back.sql"), version),
+    };
     let values = Values::default()
-        .and(stream.category())
-        .and(stream.id())
-        .and(column(after.0))
+        .and(read.stream.category())
+        .and(read.stream.id())
+        .and(column(version.0))
         // One more than wanted tells whether there is more.
-        .and(rows_max(limit.saturating_add(1)))
-        .done();
-    let rows = select(database, include_str!("sql/read_stream.sql"), values).await?;
-    let events = rows.iter().take(limit).map(|row| row::event_of(&stream, row)).collect::<Result<_, _>>()?;
-    Ok(StreamPage { events, end: rows.len() <= limit })
+        .and(rows_max(wanted.saturating_add(1)));
+    (sql, values.done())
+}
+
+/// The page of a stream that these rows make.
+pub(crate) fn stream_page(
+    database: &Database,
+    read: &ReadStream,
+    wanted: usize,
+    rows: &[SqliteRow],
+) -> Result<StreamPage, StoreError> {
+    let events = rows.iter().take(wanted).map(|row| row::event_of(&read.stream, row));
+    let (events, is_cut) = database.up_to(read.bytes, events)?;
+    Ok(StreamPage { events, end: !is_cut && rows.len() <= wanted })
+}
+
+/// See [`EventStore::find_event`](factum_core::EventStore::find_event).
+pub(crate) async fn find_event(
+    database: &Database,
+    id: EventId,
+) -> Result<Option<RecordedEvent>, StoreError> {
+    let values = Values::default().and(&id.0.as_bytes()[..]).done();
+    let rows = select(database, include_str!("sql/find_event.sql"), values).await?;
+    rows.first().map(row::event).transpose()
+}
+
+/// See [`EventStore::read_category`](factum_core::EventStore::read_category).
+pub(crate) async fn read_category(
+    database: &Database,
+    read: ReadCategory,
+) -> Result<CategoryPage, StoreError> {
+    let ReadCategory { category, after, limit } = read;
+    let limit = limit.max(1);
+    let values = Values::default().and(&*category).and(&*after).and(rows_max(limit.saturating_add(1))).done();
+    let rows = select(database, include_str!("sql/read_category.sql"), values).await?;
+    let streams = rows.iter().take(limit).map(|row| row::stream_of(&category, row));
+    Ok(CategoryPage { streams: streams.collect::<Result<_, _>>()?, end: rows.len() <= limit })
 }
 
 /// See [`EventStore::read_all`](factum_core::EventStore::read_all).
 pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page, StoreError> {
-    let ReadAll { after, filter, limit } = read;
-    let limit = limit.max(1);
+    let ReadAll { after, filter, .. } = read;
+    let limit = database.wanted(read.limit, read.bytes);
     let values = Values::default().and(column(after.0)).and(rows_max(limit));
     let (rows, looked_at) = if filter.is_all() {
         (select(database, include_str!("sql/read_all.sql"), values.done()).await?, u64::MAX)
@@ -51,53 +90,66 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
             .and(json_categories(&filter))
             .and(json_streams(&filter))
             .and(json_names(&filter))
+            .and((!filter.fields.is_empty()).then(|| json!(filter.fields).to_string()))
             .done();
         (select(database, include_str!("sql/read_all_filtered.sql"), values).await?, window_end)
     };
-
-    let mut events: Vec<RecordedEvent> = Vec::with_capacity(rows.len().saturating_sub(1));
-    let mut head = Position::START;
-    for row in &rows {
-        match row::head(row)? {
-            Some(position) => head = position,
-            None => events.push(row::event(row)?),
-        }
-    }
+    let Some((head, rows)) = rows.split_last() else {
+        return Err(StoreError::because(StoreErrorKind::Corrupt, "read", "no answer to a read of the feed"));
+    };
+    let (head, at_window_end) = row::head(head)?;
+    let (events, is_cut) = database.up_to(read.bytes, rows.iter().map(row::event))?;
     debug_assert!(
         events.is_sorted_by_key(|event| event.position),
         "SQLite runs the parts of UNION ALL in turn"
     );
-    let position = match events.last() {
-        Some(last) if events.len() == limit => last.position,
+    let end_of_window = head.min(Position(looked_at));
+    let checkpoint = match events.last() {
+        Some(last) if is_cut || events.len() == limit || last.position == end_of_window => {
+            Checkpoint::from(last)
+        }
         // Everything up to the head, or to the end of the window, was looked at.
-        _ => head.min(Position(looked_at)).max(after),
+        _ if end_of_window > after => Checkpoint { position: end_of_window, event_id: at_window_end },
+        _ => Checkpoint::from(after),
     };
-    Ok(Page { events, position, end: position >= head })
+    Ok(Page { events, checkpoint, end: checkpoint.position >= head })
 }
 
 /// See [`EventStore::wait`](factum_core::EventStore::wait).
 pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), StoreError> {
-    let mut told = pin!(database.wake.wait(after, POLL));
-    let known = poll_fn(|context| Poll::Ready(told.as_mut().poll(context).is_ready())).await;
-    if known {
-        return Ok(());
+    loop {
+        if database.wake.last() > after {
+            return Ok(());
+        }
+        // Others may have written. One look serves all who wait.
+        let mut looked = database.looking.lock().await;
+        if looked.is_none_or(|looked| looked.elapsed() >= POLL / 2) {
+            let begun = Instant::now();
+            database.wake.wake(head(database).await?);
+            *looked = Some(begun);
+        }
+        drop(looked);
+        database.wake.wait(after, POLL).await;
     }
-    // This process knows of nothing after `after`, but others may have written.
-    if head(database).await? <= after {
-        told.await;
+}
+
+/// Tells those who wait in this process what a transaction may have appended.
+pub(crate) async fn tell(database: &Database) {
+    match head(database).await {
+        Ok(head) => database.wake.wake(head),
+        // They look for themselves, soon.
+        Err(error) => tracing::debug!(%error, "nobody was told of a transaction"),
     }
-    Ok(())
 }
 
 /// The position of the last event.
 async fn head(database: &Database) -> Result<Position, StoreError> {
-    let sql = "SELECT coalesce(max(position), 0), NULL FROM factum_events";
+    let sql = "SELECT coalesce(max(position), 0), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM factum_events";
     let rows = select(database, sql, Values::default().done()).await?;
-    let head = rows.first().map(row::head).transpose()?.flatten();
-    Ok(head.unwrap_or_default())
+    Ok(rows.first().map(row::head).transpose()?.unwrap_or_default().0)
 }
 
-async fn select(
+pub(crate) async fn select(
     database: &Database,
     sql: &'static str,
     values: SqliteArguments,
@@ -109,11 +161,11 @@ async fn select(
 }
 
 /// A number as a column has it. Nothing is recorded past what a column can hold.
-fn column(number: u64) -> i64 {
+pub(crate) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn rows_max(limit: usize) -> i64 {
+pub(crate) fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

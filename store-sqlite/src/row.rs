@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use factum_core::store::verdict::Place;
+use factum_core::transfer::{self, Record};
 use factum_core::{
-    BoxError, Codec, EventId, EventName, Metadata, Position, RecordedEvent, StoreError, StoreErrorKind,
-    StreamId, Version,
+    BoxError, Checkpoint, Codec, EventId, EventName, Metadata, Position, RecordedEvent, StoreError,
+    StoreErrorKind, StreamId, Version,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -22,11 +23,11 @@ struct BadColumn {
     source: BoxError,
 }
 
-/// The last position of the store, if this is the row that follows the events of a page.
-pub(crate) fn head(row: &SqliteRow) -> Result<Option<Position>, StoreError> {
+/// The last position of the store, and the last event at or below where a filtered read looked: the row that follows the
+/// events of a page.
+pub(crate) fn head(row: &SqliteRow) -> Result<(Position, Option<EventId>), StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
-    let is_head = read.column::<Option<&[u8]>>(1, "event_id")?.is_none();
-    is_head.then(|| read.number(0, "position").map(Position)).transpose()
+    Ok((Position(read.number(0, "position")?), read.optional_id(8)?))
 }
 
 /// The event of a row of `read_stream.sql`, which is one of `stream`.
@@ -38,6 +39,49 @@ pub(crate) fn event_of(stream: &StreamId, row: &SqliteRow) -> Result<RecordedEve
 pub(crate) fn event(row: &SqliteRow) -> Result<RecordedEvent, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
     read.event(read.stream(9, 10)?)
+}
+
+/// A stream of `category` and its version: a row of `read_category.sql`.
+pub(crate) fn stream_of(category: &str, row: &SqliteRow) -> Result<(StreamId, Version), StoreError> {
+    let read = Reading { row, operation: "read", position_at: 1 };
+    let stream = read.parsed(0, "stream", |id: &str| StreamId::new(category, id))?;
+    Ok((stream, Version(read.number(1, "version")?)))
+}
+
+/// The position that is all of a row.
+pub(crate) fn position(row: &SqliteRow) -> Result<Position, StoreError> {
+    Reading { row, operation: "write records", position_at: 0 }.number(0, "position").map(Position)
+}
+
+/// What is held of an event: a row of `read_records.sql`.
+pub(crate) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let read = Reading { row, operation: "read records", position_at: 0 };
+    if read.column::<Option<&str>>(3, "name")?.is_none() {
+        return Ok(Record::Erased(transfer::Place {
+            id: read.event_id(1)?,
+            stream: read.stream(9, 10)?,
+            version: Version(read.number(2, "version")?),
+            position: Position(read.number(0, "position")?),
+            recorded_at: read.time(6, "recorded_at")?,
+        }));
+    }
+    let event = read.event(read.stream(9, 10)?)?;
+    let is_archived = read.number(11, "archived")? == 1;
+    Ok(if is_archived { Record::Archived(event) } else { Record::Live(event) })
+}
+
+/// A checkpoint, and the event that the log has there: a row of `checkpoint.sql`.
+pub(crate) fn checkpoint(row: &SqliteRow) -> Result<(Checkpoint, Option<EventId>), StoreError> {
+    let read = Reading { row, operation: "read checkpoint", position_at: 0 };
+    let position = Position(read.number(0, "position")?);
+    Ok((Checkpoint { position, event_id: read.optional_id(1)? }, read.optional_id(2)?))
+}
+
+/// Where a checkpoint was, and the events that the log has where a move begins and ends: an answer of
+/// `move_checkpoint.sql`.
+pub(crate) fn facts(row: &SqliteRow) -> Result<(Position, Option<EventId>, Option<EventId>), StoreError> {
+    let read = Reading { row, operation: "move checkpoint", position_at: 0 };
+    Ok((Position(read.number(0, "position")?), read.optional_id(1)?, read.optional_id(2)?))
 }
 
 /// An id and its place: a row of `look_up.sql`.
@@ -83,6 +127,11 @@ impl<'r> Reading<'r> {
 
     fn event_id(&self, at: usize) -> Result<EventId, StoreError> {
         self.parsed(at, "event_id", |bytes| Uuid::from_slice(bytes).map(EventId))
+    }
+
+    fn optional_id(&self, at: usize) -> Result<Option<EventId>, StoreError> {
+        let is_null = self.column::<Option<&[u8]>>(at, "event_id")?.is_none();
+        if is_null { Ok(None) } else { self.event_id(at).map(Some) }
     }
 
     fn codec(&self, at: usize) -> Result<Cow<'static, str>, StoreError> {

@@ -4,6 +4,10 @@ SELECT * FROM (
     SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
     FROM factum_events
     WHERE position > ?1
+    UNION ALL
+    SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
+    FROM factum_archive
+    WHERE position > ?1 AND name IS NOT NULL
     ORDER BY position
     LIMIT ?2
 )

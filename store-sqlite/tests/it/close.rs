@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use factum_core::store::{Append, Filter, ReadAll};
+use factum_core::store::{Append, ReadAll};
 use factum_core::{AppendError, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional};
 use factum_sqlite::SqliteStore;
 
@@ -44,7 +44,7 @@ async fn closing_finishes_what_is_queued_and_refuses_what_comes_later() {
     let wal = file(&dir).with_extension("db-wal");
     assert!(fs::metadata(wal).map_or(true, |wal| wal.len() == 0), "the log was written back");
 
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let read = ReadAll::after(Position::START).limit(1);
     let closed = &StoreErrorKind::Closed;
     assert_eq!(store.read_all(read).await.expect_err("closed").kind(), closed);
     assert_eq!(store.checkpoint("mails").await.expect_err("closed").kind(), closed);

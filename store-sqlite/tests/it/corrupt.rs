@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fs;
 
-use factum_core::store::{Filter, Page, ReadAll};
+use factum_core::store::{Page, ReadAll};
 use factum_core::{EventStore, Position, StoreError, StoreErrorKind};
 use factum_sqlite::SqliteStore;
 use sqlx::{AssertSqlSafe, Executor};
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use crate::support::{file, one, ready, stranger};
 
 async fn read(store: &SqliteStore) -> Result<Page, StoreError> {
-    store.read_all(ReadAll { after: Position::START, filter: Filter::all(), limit: 1000 }).await
+    store.read_all(ReadAll::after(Position::START).limit(1000)).await
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_row_that_is_no_event_is_corrupt_and_its_column_is_named() {
         stranger.execute("PRAGMA ignore_check_constraints = ON").await.expect("sets");
         stranger.execute(AssertSqlSafe(format!("UPDATE factum_events SET {change}"))).await.expect(change);
 
-        let everywhere = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+        let everywhere = ReadAll::after(Position::START).limit(10);
         let answer = store.read_all(everywhere).await;
         if column == "position" {
             // Below the start: nobody reads there, and the head says so.

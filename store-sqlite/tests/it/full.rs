@@ -89,9 +89,12 @@ async fn what_is_left_of_a_transaction_that_sqlite_rolled_back_is_not_committed(
     tx.execute("INSERT INTO ballast VALUES (zeroblob(900000))").await.expect_err("full");
 
     // A handler that goes on as if nothing had happened.
-    let error = store.commit_with_checkpoint(tx, "notes", Position(0), Position(5)).await.expect_err("gone");
+    let error = store
+        .commit_with_checkpoint(tx, "notes", Position(0).into(), Position(5).into())
+        .await
+        .expect_err("gone");
     assert_eq!(error.kind(), &StoreErrorKind::Other);
-    assert_eq!(store.checkpoint("notes").await.expect("reads"), Position(0));
+    assert_eq!(store.checkpoint("notes").await.expect("reads").position, Position(0));
     let notes: i64 =
         sqlx::query_scalar("SELECT count(*) FROM notes").fetch_one(store.pool()).await.expect("reads");
     assert_eq!(notes, 0);
@@ -102,6 +105,6 @@ async fn what_is_left_of_a_transaction_that_sqlite_rolled_back_is_not_committed(
         let mut tx = store.begin().await.expect("begins");
         tx.execute("INSERT INTO notes VALUES ('again')").await.expect("writes");
         let (from, to) = (Position(position), Position(position + 1));
-        store.commit_with_checkpoint(tx, "notes", from, to).await.expect("commits");
+        store.commit_with_checkpoint(tx, "notes", from.into(), to.into()).await.expect("commits");
     }
 }

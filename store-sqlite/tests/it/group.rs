@@ -122,11 +122,11 @@ async fn names_that_look_alike_are_different_streams() {
     for id in ids {
         let second = Append::to(stream(id), Expected::Exactly(Version(1)), vec![event()]);
         assert_eq!(store.append(second).await.expect(id).version(), Version(2));
-        let read = ReadStream { stream: stream(id), after: Version::NONE, limit: 10 };
+        let read = ReadStream::new(stream(id)).limit(10);
         assert_eq!(store.read_stream(read).await.expect("reads").events.len(), 2, "{id:?}");
         let filter = Filter { streams: vec![stream(id)], ..Filter::all() };
         let page =
-            store.read_all(ReadAll { after: Position::START, filter, limit: 10 }).await.expect("reads");
+            store.read_all(ReadAll::after(Position::START).filter(filter).limit(10)).await.expect("reads");
         assert_eq!(page.events.len(), 2, "{id:?}");
     }
 }
@@ -139,7 +139,7 @@ async fn a_filter_for_what_cannot_be_named_lets_nothing_pass() {
         let categories = categories.iter().map(|&category| category.to_owned()).collect();
         let filter = Filter { categories, ..Filter::all() };
         store
-            .read_all(ReadAll { after: Position::START, filter, limit: 10 })
+            .read_all(ReadAll::after(Position::START).filter(filter).limit(10))
             .await
             .expect("reads")
             .events
@@ -153,10 +153,10 @@ async fn a_filter_for_what_cannot_be_named_lets_nothing_pass() {
     assert_eq!(seen(&["test\0x", "test"]).await, 1);
 
     let filter = Filter { names: vec![EventName::new("TESTED").expect("a name")], ..Filter::all() };
-    let page = store.read_all(ReadAll { after: Position::START, filter, limit: 10 }).await.expect("reads");
-    assert_eq!((page.events.len(), page.position, page.end), (0, Position(1), true));
+    let page = store.read_all(ReadAll::after(Position::START).filter(filter).limit(10)).await.expect("reads");
+    assert_eq!((page.events.len(), page.checkpoint.position, page.end), (0, Position(1), true));
     let streams = vec![StreamId::new("other", "a").expect("a name"), stream("b")];
     let filter = Filter { streams, ..Filter::all() };
-    let page = store.read_all(ReadAll { after: Position::START, filter, limit: 10 }).await.expect("reads");
+    let page = store.read_all(ReadAll::after(Position::START).filter(filter).limit(10)).await.expect("reads");
     assert_eq!(page.events.len(), 0, "category and id pass as a pair");
 }

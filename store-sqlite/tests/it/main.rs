@@ -1,5 +1,6 @@
 //! What is this store's own, beside the promises that every store keeps: the file, its schema, its locks, its crashes.
 
+mod backup;
 mod close;
 mod corrupt;
 mod crash;

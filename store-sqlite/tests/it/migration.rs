@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
-use factum_core::store::{Filter, ReadAll};
-use factum_core::{AppendError, Checkpoints, EventStore, Position, StoreErrorKind, Transactional};
+use factum_core::store::{Append, ReadAll};
+use factum_core::{
+    AppendError, Checkpoints, EventStore, Expected, NewEvent, Position, StoreErrorKind, Transactional,
+    Version,
+};
 use factum_sqlite::SqliteStore;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Executor, SqlSafeStr};
 
-use crate::support::{everything, execute, file, one, ready, stranger};
+use crate::support::{event, everything, execute, file, one, ready, stranger};
 
 /// The last migration in the folder.
-const NEEDED: i64 = 2;
+const NEEDED: i64 = 3;
 
 /// Why an append does not happen.
 async fn refusal(store: &SqliteStore) -> StoreErrorKind {
@@ -47,15 +50,17 @@ async fn connecting_makes_no_tables_and_using_says_what_is_missing() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::connect(file(&dir)).await.expect("opens");
     let missing = StoreErrorKind::NotMigrated { found: None, needed: NEEDED };
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let read = ReadAll::after(Position::START).limit(1);
 
     assert_eq!(refusal(&store).await, missing);
     assert_eq!(store.read_all(read).await.expect_err("no tables").kind(), &missing);
     assert_eq!(store.checkpoint("mails").await.expect_err("no tables").kind(), &missing);
     assert_eq!(store.wait(Position::START).await.expect_err("no tables").kind(), &missing);
     let tx = store.begin().await.expect("needs no table");
-    let error =
-        store.commit_with_checkpoint(tx, "mails", Position(0), Position(1)).await.expect_err("no tables");
+    let error = store
+        .commit_with_checkpoint(tx, "mails", Position(0).into(), Position(1).into())
+        .await
+        .expect_err("no tables");
     assert_eq!(error.kind(), &missing);
     assert_eq!(schema(&mut stranger(&file(&dir)).await).await, []);
 
@@ -134,10 +139,11 @@ async fn tables_that_are_lost_on_the_way_are_told() {
         .await;
 
     let missing = StoreErrorKind::NotMigrated { found: None, needed: NEEDED };
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let read = ReadAll::after(Position::START).limit(1);
     assert_eq!(refusal(&store).await, missing);
     assert_eq!(store.read_all(read).await.expect_err("no table").kind(), &missing);
-    let error = store.move_checkpoint("mails", Position(0), Position(1)).await.expect_err("no table");
+    let error =
+        store.move_checkpoint("mails", Position(0).into(), Position(1).into()).await.expect_err("no table");
     assert_eq!(error.kind(), &missing);
 }
 
@@ -163,4 +169,46 @@ async fn the_applications_own_migrations_live_beside_ours() {
     assert_eq!(orders, 1);
     store.migrate().await.expect("has nothing to do");
     store.append(one("a")).await.expect("appends");
+}
+
+/// A database as an older program left it: a frozen copy, which is never changed.
+async fn old_database(path: &Path) {
+    let mut connection = stranger(path).await;
+    sqlx::raw_sql(include_str!("../schemas/0002.sql")).execute(&mut connection).await.expect("loads");
+}
+
+#[tokio::test]
+async fn what_an_older_program_has_recorded_is_read_and_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::File::create(file(&dir)).expect("a file");
+    old_database(&file(&dir)).await;
+    let store = SqliteStore::connect(file(&dir)).await.expect("opens");
+    let old = StoreErrorKind::NotMigrated { found: Some(2), needed: NEEDED };
+    assert_eq!(refusal(&store).await, old);
+    store.migrate().await.expect("migrates");
+
+    let events = everything(&store).await;
+    let facts: Vec<_> =
+        events.iter().map(|event| (event.position.0, event.stream.as_str(), event.version.0)).collect();
+    let wanted =
+        [(1, "order/1", 1), (2, "order/2", 1), (6, "order/1", 2), (7, "cart/a/b", 1), (8, "order/1", 3)];
+    assert_eq!(facts, wanted);
+    assert_eq!(&events[3].payload[..], b"\xff\x00\xfe");
+    assert_eq!(events[1].metadata.fields["source"], "ü");
+    assert_eq!(store.find_event(events[2].id).await.expect("reads").as_ref(), Some(&events[2]));
+
+    // Checkpoints of then know no event, and get one when they move.
+    let mails = store.checkpoint("mails").await.expect("reads");
+    assert_eq!((mails.position, mails.event_id), (Position(6), None));
+    store.move_checkpoint("mails", mails, Position(8).into()).await.expect("it was there");
+    assert_eq!(store.checkpoint("mails").await.expect("reads").event_id, Some(events[4].id));
+
+    // It goes on after the last position, and knows the ids.
+    let next = Append::to("order/1".parse().expect("a stream"), Expected::Exactly(Version(3)), vec![event()]);
+    assert_eq!(store.append(next).await.expect("appends").position, Position(9));
+    let again = NewEvent { id: events[0].id, ..event() };
+    let reused =
+        store.append(Append::to("order/9".parse().expect("a stream"), Expected::Any, vec![again])).await;
+    assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
+    store.close().await;
 }

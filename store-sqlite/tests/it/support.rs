@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 
-use factum_core::store::{Append, Filter, ReadAll};
+use factum_core::store::{Append, ReadAll};
 use factum_core::{
     EventId, EventName, EventStore, Expected, Metadata, NewEvent, Position, RecordedEvent, StreamId,
     Transactional, Version,
@@ -71,9 +71,9 @@ pub(crate) async fn everything(store: &SqliteStore) -> Vec<RecordedEvent> {
     let mut all = Vec::new();
     let mut after = Position::START;
     loop {
-        let page = store.read_all(ReadAll { after, filter: Filter::all(), limit: 500 }).await.expect("reads");
+        let page = store.read_all(ReadAll::after(after).limit(500)).await.expect("reads");
         all.extend(page.events);
-        after = page.position;
+        after = page.checkpoint.position;
         if page.end {
             break;
         }

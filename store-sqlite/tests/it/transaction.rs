@@ -18,7 +18,7 @@ async fn notes(store: &SqliteStore) -> u64 {
 async fn project(store: &SqliteStore, from: Position) -> Result<(), factum_core::StoreError> {
     let mut tx = store.begin().await?;
     tx.execute("INSERT INTO notes VALUES ('done')").await.expect("writes");
-    store.commit_with_checkpoint(tx, "notes", from, Position(from.0 + 1)).await
+    store.commit_with_checkpoint(tx, "notes", from.into(), Position(from.0 + 1).into()).await
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn work_and_checkpoint_stay_together_wherever_the_future_is_dropped() {
     let (mut dropped, mut done) = (0, 0);
     for polls in (0..60).chain(0..60) {
         for when in [DropWhen::Waiting, DropWhen::Answered] {
-            let from = store.checkpoint("notes").await.expect("reads");
+            let from = store.checkpoint("notes").await.expect("reads").position;
             match drop_after(polls, when, project(&store, from)).await {
                 Some(outcome) => {
                     outcome.expect("commits");
@@ -38,7 +38,7 @@ async fn work_and_checkpoint_stay_together_wherever_the_future_is_dropped() {
             }
             // The writer is free at once, and in no transaction.
             store.append(one("a")).await.expect("appends");
-            assert_eq!(notes(&store).await, store.checkpoint("notes").await.expect("reads").0);
+            assert_eq!(notes(&store).await, store.checkpoint("notes").await.expect("reads").position.0);
         }
     }
     assert!(dropped >= 10 && done >= 10, "dropped {dropped}, done {done}");
@@ -51,11 +51,11 @@ async fn moving_a_checkpoint_may_be_dropped_anywhere() {
     let mut dropped = 0;
     for polls in 0..30 {
         for when in [DropWhen::Waiting, DropWhen::Answered] {
-            let from = store.checkpoint("mails").await.expect("reads");
+            let from = store.checkpoint("mails").await.expect("reads").position;
             let to = Position(from.0 + 1);
-            let moved = drop_after(polls, when, store.move_checkpoint("mails", from, to)).await;
+            let moved = drop_after(polls, when, store.move_checkpoint("mails", from.into(), to.into())).await;
             store.append(one("a")).await.expect("appends");
-            let at = store.checkpoint("mails").await.expect("reads");
+            let at = store.checkpoint("mails").await.expect("reads").position;
             if let Some(moved) = moved {
                 moved.expect("moves");
                 assert_eq!(at, to);
@@ -119,10 +119,12 @@ async fn a_commit_that_fails_moves_nothing_and_frees_the_writer() {
     for _ in 0..3 {
         let mut tx = store.begin().await.expect("begins");
         tx.execute("INSERT INTO children VALUES (7)").await.expect("is looked at when committing");
-        let error =
-            store.commit_with_checkpoint(tx, "mails", Position(0), Position(1)).await.expect_err("no parent");
+        let error = store
+            .commit_with_checkpoint(tx, "mails", Position(0).into(), Position(1).into())
+            .await
+            .expect_err("no parent");
         assert_eq!(error.kind(), &StoreErrorKind::Other);
-        assert_eq!(store.checkpoint("mails").await.expect("reads"), Position(0));
+        assert_eq!(store.checkpoint("mails").await.expect("reads").position, Position(0));
         store.append(one("a")).await.expect("appends");
     }
 }
@@ -134,10 +136,12 @@ async fn a_transaction_that_was_ended_by_hand_is_not_committed() {
     for by_hand in ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN"] {
         let mut tx = store.begin().await.expect("begins");
         tx.execute(by_hand).await.expect("ends");
-        let error =
-            store.commit_with_checkpoint(tx, "notes", Position(0), Position(1)).await.expect_err(by_hand);
+        let error = store
+            .commit_with_checkpoint(tx, "notes", Position(0).into(), Position(1).into())
+            .await
+            .expect_err(by_hand);
         assert_eq!(error.kind(), &StoreErrorKind::Other);
-        assert_eq!(store.checkpoint("notes").await.expect("reads"), Position(0), "{by_hand}");
+        assert_eq!(store.checkpoint("notes").await.expect("reads").position, Position(0), "{by_hand}");
         store.append(one("a")).await.expect(by_hand);
         drop(store.begin().await.expect(by_hand));
     }
@@ -152,11 +156,15 @@ async fn a_moved_checkpoint_has_the_facts_and_rolls_the_work_back() {
     let moved = StoreErrorKind::CheckpointMoved { expected: Position(0), actual: Position(1) };
     assert_eq!(project(&store, Position(0)).await.expect_err("moved").kind(), &moved);
     assert_eq!(notes(&store).await, 1);
-    let error = store.move_checkpoint("notes", Position(0), Position(9)).await.expect_err("moved");
+    let error =
+        store.move_checkpoint("notes", Position(0).into(), Position(9).into()).await.expect_err("moved");
     assert_eq!(error.kind(), &moved);
-    assert_eq!(store.checkpoint("notes").await.expect("reads"), Position(1));
+    assert_eq!(store.checkpoint("notes").await.expect("reads").position, Position(1));
     let never_moved = StoreErrorKind::CheckpointMoved { expected: Position(3), actual: Position(0) };
-    let error = store.move_checkpoint("other", Position(3), Position(9)).await.expect_err("never moved");
+    let error = store
+        .move_checkpoint("other", Position(3).into(), Position(9).into())
+        .await
+        .expect_err("never moved");
     assert_eq!(error.kind(), &never_moved);
 }
 
@@ -184,7 +192,8 @@ async fn those_who_wait_too_long_are_told_that_it_is_busy() {
     stranger.execute("BEGIN IMMEDIATE").await.expect("begins");
     assert!(busy(store.append(one("a")).await));
     assert_eq!(store.begin().await.expect_err("busy").kind(), &StoreErrorKind::Busy);
-    let error = store.move_checkpoint("mails", Position(0), Position(1)).await.expect_err("busy");
+    let error =
+        store.move_checkpoint("mails", Position(0).into(), Position(1).into()).await.expect_err("busy");
     assert_eq!(error.kind(), &StoreErrorKind::Busy);
     assert_eq!(everything(&store).await.len(), 1, "reading goes on");
     assert!(started.elapsed() < Duration::from_secs(4), "five times 200 ms");

@@ -1,0 +1,11 @@
+-- ?1: category, ?2: id; ?3: the version of the event in whose place the stream says that it was truncated.
+INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
+SELECT position, event_id, category, stream, version, recorded_at
+FROM factum_events
+WHERE category = ?1 AND stream = ?2 AND version < ?3;
+
+DELETE FROM factum_events WHERE category = ?1 AND stream = ?2 AND version < ?3;
+
+UPDATE factum_events
+SET name = 'factum.truncated', schema_version = 1, codec = 'json', metadata = '{}', payload = x'7b7d'
+WHERE category = ?1 AND stream = ?2 AND version = ?3;
