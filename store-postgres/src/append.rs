@@ -1,146 +1,72 @@
-//! Appending: one writer at a time, so that the order of positions is the order in which they become visible.
+//! Appending: one statement, one round trip, one commit; many appends at once where many wait.
 //!
-//! A sequence gives out its numbers before the transactions that draw them commit. Left alone, a reader can see
-//! position 7 before 6, and lose 6 when it goes on after 7. Here it cannot, and this is why:
-//!
-//! 1. Every append of every process takes the same *exclusive* advisory lock, in a statement of its own, before it
-//!    reads or draws anything. The lock belongs to the transaction: only its end lets go of it.
-//! 2. Under the lock a new statement, and at READ COMMITTED that means a new snapshot, looks up versions and ids. All
-//!    that was committed under the lock before is in that snapshot, so what is judged by it is still so at the commit.
-//! 3. Under the lock the positions are drawn, by the statement that inserts the events. So of two appends the one that
-//!    had the lock first has the smaller positions.
-//! 4. Postgres makes a transaction visible first and releases its locks afterwards. So whoever has the lock begins
-//!    after all that had it before are visible or dead, and **events become visible in the order of their positions**.
-//!
-//! Hence a snapshot that has an event has all events of smaller positions that there are or ever will be. A reader may
-//! take the greatest position it sees for the head of the log and read up to it: nothing will appear below. Positions
-//! that were drawn by a transaction that did not commit stay holes for ever. A transaction of somebody else does not
-//! take the lock, so it can stop neither writers nor readers.
-//!
-//! The price is that appends of different processes wait for each other's commits. Those of one process share them
-//! (see [`GroupCommit`](factum_core::store::group::GroupCommit)). The next version replaces the lock by a shared one:
-//! then several commit at once, and a reader that meets a hole asks who still holds the lock.
-//!
-//! Somebody who writes into the table without the lock meets the constraints: no law about versions and ids can be
-//! broken, but the order of visibility can.
+//! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 3), which take the
+//! lock of appends and then look, in a snapshot that is younger than the lock; and the last word is that of the unique
+//! constraints. What they refuse is judged here, by the rule that all stores share.
 
-use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use factum_core::store::group::CommitGroup;
+use factum_core::retention::Closing;
+use factum_core::store::group::{CommitGroup, Turn};
 use factum_core::store::verdict::{KnownHistory, Place, judge};
-use factum_core::store::{Append, Appended};
-use factum_core::{AppendError, EventId, Position, RecordedEvent, StoreError, StreamId, Version};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::sync::oneshot;
+use factum_core::store::{Append, Appended, StreamAppend};
+use factum_core::{
+    AppendError, EventId, Expected, NewEvent, Position, StoreError, StoreErrorKind, StreamId, Version,
+};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::database::Database;
 use crate::error::{Fault, is_clash};
 use crate::row::{column, number};
 
-const APPEND: &str = "append";
+pub(crate) const APPEND: &str = "append";
 
-/// The key of the lock, in the space of keys of two integers: the letters `fact`, and 1 for the log.
-///
-/// It is the same in all versions of this crate that use an exclusive lock.
-const LOCK: (i32, i32) = (0x6661_6374, 1);
+/// How long a group waits for somebody who is writing to one of its streams, in milliseconds: longer than a commit takes.
+/// Then its appends go apart, and each waits for itself.
+const GROUP_LOCK_MS: i32 = 100;
 
-/// How often a group is begun that somebody disturbs who writes without the lock.
-const ATTEMPTS_MAX: u32 = 3;
+/// How often an append is tried that others overtake. Each time one of them was recorded.
+const ATTEMPTS_MAX: u32 = 20;
 
-/// How much one statement inserts, in the transaction of several: a message of Postgres ends at 1 GiB.
-const INSERT_EVENTS_MAX: usize = 1000;
-/// See [`INSERT_EVENTS_MAX`].
-const INSERT_BYTES_MAX: usize = 16 << 20;
-
-/// Until its position is drawn, an event has one above all that can be.
-const UNDRAWN: Position = Position(Version::MAX.0);
+type Outcome = Result<Appended, AppendError>;
 
 /// Commits groups of appends.
 pub(crate) struct Committer {
-    database: Arc<Database>,
-    begin: String,
-    /// Tells, when dropped, that the last group was answered.
-    _answered: oneshot::Sender<()>,
-}
-
-impl Committer {
-    pub(crate) fn new(database: Arc<Database>, answered: oneshot::Sender<()>) -> Self {
-        let begin = begin_and_lock(database.answer_timeout());
-        Self { database, begin, _answered: answered }
-    }
+    pub(crate) database: Arc<Database>,
 }
 
 #[async_trait]
 impl CommitGroup for Committer {
-    async fn commit_group(
-        &mut self,
-        group: &[Append],
-    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        for attempt in 1..ATTEMPTS_MAX {
-            match self.try_commit(group).await {
-                Err(error) if is_clash(&error) => {
-                    tracing::warn!(attempt, "somebody writes to factum_events without the lock of appends");
-                }
-                outcome => return outcome,
-            }
-        }
-        self.try_commit(group).await
+    async fn commit_group(&self, group: &[Append], turn: Turn) -> Result<Vec<Outcome>, StoreError> {
+        let lock_ms = match turn {
+            Turn::Lane => GROUP_LOCK_MS,
+            Turn::Alone => lock_ms(self.database.answer_timeout()),
+        };
+        let database = &self.database;
+        let mut lease = database.lease(APPEND).await?;
+        let ticket = database.tracker.ticket();
+        let run = Run { database, lock_ms, idle_ms: None, is_commit: true };
+        let written = match group {
+            [append] => run.append(&mut lease, append).await.map(|written| vec![written])?,
+            group => run.append_all(&mut lease, group).await?,
+        };
+        let is_ill = |written: &Written| matches!(written.outcome, Err(AppendError::Store(_)));
+        lease.put_back_if(!written.iter().any(is_ill));
+        let positions = written.iter().flat_map(|written| &written.positions).copied();
+        database.tracker.committed(ticket, positions);
+        database.notices.tell();
+        Ok(written.into_iter().map(|written| written.outcome).collect())
     }
 }
 
-impl Committer {
-    async fn try_commit(&self, group: &[Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        let mut lease = self.database.lease(APPEND).await?;
-        let begun = lease.begin_with(AssertSqlSafe(self.begin.clone()));
-        let mut tx = self.database.within(APPEND, begun).await?;
-        let log = look_up(&self.database, &mut tx, group).await?;
-        let head = log.head;
-        let mut judged = judge_all(group, log);
-        if judged.events.is_empty() {
-            // The answers stand on what is committed already; the rollback lets go of the lock.
-            if self.database.within(APPEND, tx.rollback()).await.is_ok() {
-                lease.put_back();
-            }
-            return Ok(judged.outcomes);
-        }
-        let drawn = insert_all(&self.database, &mut tx, &judged.events, head).await?;
-        self.database.within_commit(APPEND, tx.commit()).await?;
-        lease.put_back();
-        judged.settle(&drawn);
-        self.database.wake.wake(drawn.last().copied().unwrap_or(head));
-        Ok(judged.outcomes)
-    }
-}
-
-/// Statements that go in one message, so that the lock costs no round trip of its own.
-///
-/// - READ COMMITTED, whatever the default is: a later statement must see what the holder before has committed.
-/// - A process that freezes with the lock, or that the network has cut off, loses its session when it has been silent
-///   for too long. Otherwise all others would wait for it.
-/// - Half the time that the answer may take is for the wait, so that the server says that it was too long, and not the
-///   clock of the client.
-/// - With `synchronous_commit = off` a crash of the server forgets transactions that readers have seen, and draws their
-///   positions again. Where it is `local` or above it stays.
-/// - A plan that was made while the table was small reads all of it, and is kept while the table grows, until the next
-///   autovacuum. All that an append looks for is found by an index.
-fn begin_and_lock(answer_timeout: Duration) -> String {
-    let silence_ms = milliseconds(answer_timeout);
-    let lock_ms = milliseconds(answer_timeout / 2);
-    let (space, key) = LOCK;
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; \
-         SET LOCAL idle_in_transaction_session_timeout = {silence_ms}; \
-         SET LOCAL lock_timeout = {lock_ms}; \
-         SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'; \
-         SET LOCAL enable_seqscan = off; \
-         SELECT pg_advisory_xact_lock({space}, {key})"
-    )
+/// For the server to say that the wait was too long, and not the clock of the client.
+fn lock_ms(answer_timeout: Duration) -> i32 {
+    milliseconds(answer_timeout / 2)
 }
 
 /// As a setting of Postgres, where 0 would mean "no limit".
@@ -148,36 +74,220 @@ fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
-/// What a group has to know of the log.
-struct Log {
-    history: KnownHistory,
-    head: Position,
-    now: DateTime<Utc>,
+/// An append that was answered, and where it was written now.
+pub(crate) struct Written {
+    pub(crate) outcome: Outcome,
+    /// Empty, if nothing was written.
+    positions: Vec<Position>,
 }
 
-async fn look_up(
-    database: &Database,
-    connection: &mut PgConnection,
-    group: &[Append],
-) -> Result<Log, StoreError> {
-    let streams: Vec<&StreamId> = group.iter().flat_map(Append::streams).map(|part| &part.stream).collect();
-    let categories: Vec<&str> = streams.iter().map(|stream| stream.category()).collect();
-    let stream_ids: Vec<&str> = streams.iter().map(|stream| stream.id()).collect();
-    let ids: Vec<Uuid> = group.iter().flat_map(Append::events).map(|event| event.id.0).collect();
-    let found =
-        sqlx::query_file!("src/sql/look_up.sql", &categories as &[&str], &stream_ids as &[&str], &ids,)
-            .fetch_one(&mut *connection);
-    let found = database.within(APPEND, found).await?;
+/// How appends are run.
+pub(crate) struct Run<'a> {
+    database: &'a Database,
+    lock_ms: i32,
+    /// After how much silence the server ends the session: where the transaction goes on after the append.
+    idle_ms: Option<i32>,
+    /// Whether the statement commits itself.
+    is_commit: bool,
+}
 
-    let mut history = KnownHistory::default();
-    for (stream, version) in iter::zip(streams, found.versions) {
-        if version > 0 {
-            history.note_version(stream.clone(), Version(number(version)));
+impl<'a> Run<'a> {
+    /// In a transaction that goes on.
+    pub(crate) fn within_transaction(database: &'a Database) -> Self {
+        let (lock_ms, idle_ms) =
+            (lock_ms(database.answer_timeout()), milliseconds(database.answer_timeout()));
+        Self { database, lock_ms, idle_ms: Some(idle_ms), is_commit: false }
+    }
+
+    /// One append. Those who overtake it are looked at, and then it is tried again.
+    async fn append(&self, connection: &mut PgConnection, append: &Append) -> Result<Written, StoreError> {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.try_append(connection, append).await {
+                Err(error) if is_clash(&error) && self.is_commit => {
+                    if let Some(outcome) = self.look_and_judge(connection, append).await? {
+                        return Ok(Written { outcome, positions: Vec::new() });
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Busy, APPEND))
+    }
+
+    /// One append, once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; one for which [`is_clash`] holds, if somebody else was faster with a version or an id.
+    pub(crate) async fn try_append(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+    ) -> Result<Written, StoreError> {
+        let [part] = append.streams() else {
+            let mut written = self.append_all(connection, std::slice::from_ref(append)).await?;
+            return Ok(written.pop().expect("one append has one outcome"));
+        };
+        let columns = Columns::of(&part.events);
+        let rows = sqlx::query_file!(
+            "src/sql/append.sql",
+            self.lock_ms,
+            self.idle_ms as Option<i32>,
+            part.stream.category(),
+            part.stream.id(),
+            expectation(part.expected),
+            &columns.ids,
+            &columns.names as &[&str],
+            &columns.schema_versions,
+            &columns.codecs as &[&str],
+            &columns.payloads as &[&[u8]],
+            &columns.metadata,
+        )
+        .fetch_all(&mut *connection);
+        let rows = self.answer(rows).await?;
+        let first = rows.first().ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+        let before = first.last_version.ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+        if first.at_position.is_none() {
+            let facts = [Facts::new(before, first.closed_by.as_deref(), first.is_known)];
+            return self.refuse(connection, append, &facts).await;
+        }
+        let positions = rows.iter().map(|row| row.at_position.map(|at| Position(number(at))));
+        let positions: Vec<_> = positions.collect::<Option<_>>().unwrap_or_default();
+        let time = first.at_time.ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+        written(append, &[(number(before), positions)], time)
+    }
+
+    /// Several appends, of which no two go to the same stream; none, if one of them clashes with somebody else's.
+    async fn append_all(
+        &self,
+        connection: &mut PgConnection,
+        group: &[Append],
+    ) -> Result<Vec<Written>, StoreError> {
+        let parts: Vec<(usize, &StreamAppend)> = group
+            .iter()
+            .enumerate()
+            .flat_map(|(index, append)| append.streams().iter().map(move |part| (index, part)))
+            .collect();
+        let each = |of: fn(&StreamAppend) -> &str| parts.iter().map(|(_, part)| of(part)).collect::<Vec<_>>();
+        let events = parts.iter().enumerate().flat_map(|(index, (_, part))| {
+            part.events.iter().enumerate().map(move |(number, event)| (place(index), place(number), event))
+        });
+        let (of_part, numbers): (Vec<i32>, Vec<i32>) = events.map(|(part, number, _)| (part, number)).unzip();
+        let columns = Columns::of(parts.iter().flat_map(|(_, part)| &part.events));
+        let rows = sqlx::query_file!(
+            "src/sql/append_group.sql",
+            self.lock_ms,
+            self.idle_ms as Option<i32>,
+            &parts.iter().map(|&(append, _)| place(append)).collect::<Vec<_>>(),
+            &each(|part| part.stream.category()) as &[&str],
+            &each(|part| part.stream.id()) as &[&str],
+            &parts.iter().map(|(_, part)| expectation(part.expected)).collect::<Vec<_>>(),
+            &parts.iter().map(|(_, part)| length(part.events.len())).collect::<Vec<_>>(),
+            &of_part,
+            &numbers,
+            &columns.ids,
+            &columns.names as &[&str],
+            &columns.schema_versions,
+            &columns.codecs as &[&str],
+            &columns.payloads as &[&[u8]],
+            &columns.metadata,
+        )
+        .fetch_all(&mut *connection);
+        let rows = self.answer(rows).await?;
+        if rows.len() != parts.len() {
+            return Err(Fault::Unconfirmed.during(APPEND));
+        }
+        let mut rows = rows.into_iter();
+        let mut outcomes = Vec::with_capacity(group.len());
+        for append in group {
+            let rows: Vec<_> = rows.by_ref().take(append.streams().len()).collect();
+            let befores = rows.iter().map(|row| row.last_version).collect::<Option<Vec<_>>>();
+            let befores = befores.ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+            let time =
+                rows.first().and_then(|row| row.at_time).ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+            let places: Option<Vec<_>> = iter::zip(&rows, &befores)
+                .map(|(row, &before)| {
+                    let positions = row.at_positions.as_ref()?;
+                    Some((number(before), positions.iter().map(|&at| Position(number(at))).collect()))
+                })
+                .collect();
+            if let Some(places) = places {
+                outcomes.push(written(append, &places, time)?);
+                continue;
+            }
+            let facts: Vec<_> = iter::zip(&rows, befores)
+                .map(|(row, before)| Facts::new(before, row.closed_by.as_deref(), row.is_known))
+                .collect();
+            let refused = self.refuse(connection, append, &facts).await;
+            outcomes.push(match refused {
+                // The others are committed already: this one alone was not, and its fault is not theirs.
+                Err(error) if self.is_commit => Written { outcome: Err(error.into()), positions: Vec::new() },
+                refused => refused?,
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn answer<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        if !self.is_commit {
+            return self.database.within(APPEND, statement).await;
+        }
+        self.database.within_commit(APPEND, statement).await
+    }
+
+    /// The answer to an append that the database has refused, for these facts of its streams.
+    async fn refuse(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+        facts: &[Facts],
+    ) -> Result<Written, StoreError> {
+        let mut history = KnownHistory::default();
+        for (part, facts) in iter::zip(append.streams(), facts) {
+            facts.note(&mut history, &part.stream);
+        }
+        if facts.iter().any(|facts| facts.is_known) {
+            self.look_up_places(connection, append, &mut history).await?;
+        }
+        match decide(append, &history) {
+            Some(outcome) => Ok(Written { outcome, positions: Vec::new() }),
+            // Two descriptions of one rule, and they disagree.
+            None => Err(Fault::Unconfirmed.during(APPEND)),
         }
     }
-    if found.repeats {
+
+    /// The answer to an append that clashed with somebody else's, unless it may be tried again.
+    pub(crate) async fn look_and_judge(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let streams: Vec<&StreamId> = append.streams().iter().map(|part| &part.stream).collect();
+        let categories: Vec<&str> = streams.iter().map(|stream| stream.category()).collect();
+        let ids: Vec<&str> = streams.iter().map(|stream| stream.id()).collect();
+        let found = sqlx::query_file!("src/sql/look_up.sql", &categories as &[&str], &ids as &[&str])
+            .fetch_all(&mut *connection);
+        let mut history = KnownHistory::default();
+        for (stream, row) in iter::zip(streams, self.database.within(APPEND, found).await?) {
+            let closed_by = row.name.as_deref().filter(|name| Closing::of_event(name).is_some());
+            Facts::new(row.version, closed_by, None).note(&mut history, stream);
+        }
+        self.look_up_places(connection, append, &mut history).await?;
+        Ok(decide(append, &history))
+    }
+
+    async fn look_up_places(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+        history: &mut KnownHistory,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<Uuid> = append.events().map(|event| event.id.0).collect();
         let places = sqlx::query_file!("src/sql/places.sql", &ids).fetch_all(connection);
-        for place in database.within(APPEND, places).await? {
+        for place in self.database.within(APPEND, places).await? {
             let stream = StreamId::new(&place.category, &place.stream).map_err(|source| {
                 Fault::BadColumn { column: "stream", position: place.position, source: source.into() }
                     .during(APPEND)
@@ -192,157 +302,115 @@ async fn look_up(
                 },
             );
         }
-    }
-    Ok(Log { history, head: Position(number(found.head)), now: found.now })
-}
-
-/// What a group comes to.
-struct Judged {
-    outcomes: Vec<Result<Appended, AppendError>>,
-    /// What those that succeed have to write, in order. Positions count from [`UNDRAWN`].
-    events: Vec<RecordedEvent>,
-}
-
-fn judge_all(group: &[Append], log: Log) -> Judged {
-    let Log { mut history, now, head: _ } = log;
-    let mut judged = Judged { outcomes: Vec::with_capacity(group.len()), events: Vec::new() };
-    for append in group {
-        let last = judged.events.last().map_or(UNDRAWN, |event| event.position);
-        let outcome = judge(append.clone(), &history, last, now).map(|verdict| {
-            history.note_recorded(&verdict.events);
-            judged.events.extend(verdict.events);
-            verdict.appended
-        });
-        judged.outcomes.push(outcome);
-    }
-    judged
-}
-
-impl Judged {
-    /// Puts the positions that were drawn, in the order of the events, in the place of those that stood for them.
-    fn settle(&mut self, drawn: &[Position]) {
-        let undrawn = self.events.iter().map(|event| event.position);
-        let drawn: HashMap<Position, Position> = undrawn.zip(drawn.iter().copied()).collect();
-        for appended in self.outcomes.iter_mut().flatten() {
-            // One that happened before, in another transaction, has its position already.
-            if let Some(&position) = drawn.get(&appended.position) {
-                appended.position = position;
-            }
-        }
+        Ok(())
     }
 }
 
-/// Writes the events, and returns the positions they have got.
-async fn insert_all(
-    database: &Database,
-    connection: &mut PgConnection,
-    events: &[RecordedEvent],
-    head: Position,
-) -> Result<Vec<Position>, StoreError> {
-    let mut drawn = Vec::with_capacity(events.len());
-    let mut last = column(head.0);
-    for part in parts(events) {
-        let places = database.within(APPEND, insert(connection, part)).await?;
-        if !places.iter().map(|&(id, _)| id).eq(part.iter().map(|event| event.id.0)) {
+/// What an append comes to that is not written; `None`, if it is one that may be.
+fn decide(append: &Append, history: &KnownHistory) -> Option<Outcome> {
+    match judge(append.clone(), history, Position::START, DateTime::UNIX_EPOCH) {
+        Ok(verdict) if verdict.events.is_empty() => Some(Ok(verdict.appended)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// The answer to an append that was written: for each stream the version before, and the positions of its events.
+fn written(
+    append: &Append,
+    places: &[(u64, Vec<Position>)],
+    time: DateTime<Utc>,
+) -> Result<Written, StoreError> {
+    let mut positions = Vec::new();
+    let mut versions = Vec::with_capacity(places.len());
+    for (part, (before, of_part)) in iter::zip(append.streams(), places) {
+        if of_part.len() != part.events.len() {
             return Err(Fault::Unconfirmed.during(APPEND));
         }
-        for (_, position) in places {
-            if position <= last {
-                return Err(Fault::DrawnTwice { drawn: position, last }.during(APPEND));
-            }
-            last = position;
-            drawn.push(Position(number(position)));
+        versions.push(Version(before + of_part.len() as u64));
+        positions.extend(of_part);
+    }
+    if !positions.is_sorted_by(|one, next| one < next) {
+        return Err(Fault::Unordered.during(APPEND));
+    }
+    let position = positions.last().copied().ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+    Ok(Written { outcome: Ok(Appended { position, recorded_at: time, versions }), positions })
+}
+
+/// What the database knows of a stream that an append went to.
+struct Facts {
+    version: u64,
+    closing: Option<Closing>,
+    /// Whether an event of the append is recorded already.
+    is_known: bool,
+}
+
+impl Facts {
+    fn new(version: i64, closed_by: Option<&str>, is_known: Option<bool>) -> Self {
+        let closing = closed_by.and_then(Closing::of_event);
+        Self { version: number(version), closing, is_known: is_known.unwrap_or_default() }
+    }
+
+    fn note(&self, history: &mut KnownHistory, stream: &StreamId) {
+        if self.version > 0 {
+            history.note_version(stream.clone(), Version(self.version));
+        }
+        if let Some(closing) = self.closing {
+            history.note_closing(stream.clone(), closing);
         }
     }
-    Ok(drawn)
 }
 
-/// The ids of `events`, with the positions that were drawn for them.
-async fn insert(
-    connection: &mut PgConnection,
-    events: &[RecordedEvent],
-) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
-    fn each<'a, T>(events: &'a [RecordedEvent], of: impl Fn(&'a RecordedEvent) -> T) -> Vec<T> {
-        events.iter().map(of).collect()
+/// An expectation as the functions of the database take it.
+pub(crate) fn expectation(expected: Expected) -> i64 {
+    match expected {
+        Expected::Any => -2,
+        Expected::Exists => -1,
+        Expected::NoStream => 0,
+        Expected::Exactly(version) => column(version.0),
     }
-    let schema_version = |event: &RecordedEvent| {
-        i32::try_from(event.schema_version).expect("checked before: no schema version is greater")
-    };
-    let places = sqlx::query_file!(
-        "src/sql/insert.sql",
-        &each(events, |event| event.id.0),
-        &each(events, |event| event.stream.category()) as &[&str],
-        &each(events, |event| event.stream.id()) as &[&str],
-        &each(events, |event| column(event.version.0)),
-        &each(events, |event| event.name.as_str()) as &[&str],
-        &each(events, schema_version),
-        &each(events, |event| &*event.codec) as &[&str],
-        &each(events, |event| &*event.payload) as &[&[u8]],
-        &each(events, |event| event.metadata.to_json()),
-        events.first().map(|event| event.recorded_at),
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(places.into_iter().map(|place| (place.event_id, place.position)).collect())
 }
 
-/// `events` in parts, each as large as one statement may be.
-fn parts(mut events: &[RecordedEvent]) -> impl Iterator<Item = &[RecordedEvent]> {
-    iter::from_fn(move || {
-        let mut bytes = 0;
-        let fitting = events.iter().take(INSERT_EVENTS_MAX).take_while(|event| {
-            bytes += event.payload.len() + metadata_bytes(event);
-            bytes <= INSERT_BYTES_MAX
-        });
-        // One event that is larger than that goes alone.
-        let count = fitting.count().max(1).min(events.len());
-        let (part, rest) = events.split_at(count);
-        events = rest;
-        (!part.is_empty()).then_some(part)
-    })
+/// An index as Postgres counts.
+fn place(index: usize) -> i32 {
+    length(index + 1)
 }
 
-/// About as many bytes as the metadata have that the user's own fields can make large.
-fn metadata_bytes(event: &RecordedEvent) -> usize {
-    event.metadata.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+fn length(length: usize) -> i32 {
+    i32::try_from(length).expect("groups have limits far below this")
 }
 
-#[cfg(test)]
-mod tests {
-    use factum_core::{EventName, Metadata};
+/// Events as arrays.
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    names: Vec<&'a str>,
+    schema_versions: Vec<i32>,
+    codecs: Vec<&'a str>,
+    payloads: Vec<&'a [u8]>,
+    metadata: Vec<String>,
+}
 
-    use super::*;
-
-    /// Events whose payloads have these sizes.
-    fn events(sizes: &[usize]) -> Vec<RecordedEvent> {
-        let stream = StreamId::new("parts", "1").expect("a name");
-        let event = |&size: &usize| RecordedEvent {
-            id: EventId::new(),
-            stream: stream.clone(),
-            version: Version(1),
-            position: UNDRAWN,
-            name: EventName::new("tested").expect("a name"),
-            schema_version: 1,
-            codec: "json".into(),
-            payload: vec![0; size].into(),
-            metadata: Metadata::default(),
-            recorded_at: DateTime::UNIX_EPOCH,
+impl<'a> Columns<'a> {
+    fn of(events: impl IntoIterator<Item = &'a NewEvent>) -> Self {
+        let mut columns = Self {
+            ids: Vec::new(),
+            names: Vec::new(),
+            schema_versions: Vec::new(),
+            codecs: Vec::new(),
+            payloads: Vec::new(),
+            metadata: Vec::new(),
         };
-        sizes.iter().map(event).collect()
-    }
-
-    fn sizes(events: &[RecordedEvent]) -> Vec<usize> {
-        parts(events).map(<[_]>::len).collect()
-    }
-
-    #[test]
-    fn a_statement_is_bounded() {
-        assert_eq!(sizes(&[]), [0; 0]);
-        assert_eq!(sizes(&events(&vec![1; 2500])), [1000, 1000, 500]);
-        let (half, large) = (INSERT_BYTES_MAX / 2, INSERT_BYTES_MAX + 1);
-        assert_eq!(sizes(&events(&[large, 1, large, half, half])), [1, 1, 1, 2]);
-        let mut described = events(&[half, half]);
-        described[0].metadata.fields.insert("why".into(), "because".into());
-        assert_eq!(sizes(&described), [1, 1]);
+        for event in events {
+            columns.ids.push(event.id.0);
+            columns.names.push(event.name.as_str());
+            let schema_version = i32::try_from(event.schema_version);
+            columns
+                .schema_versions
+                .push(schema_version.expect("checked before: no schema version is greater"));
+            columns.codecs.push(&event.codec);
+            columns.payloads.push(&event.payload);
+            columns.metadata.push(event.metadata.to_json());
+        }
+        columns
     }
 }

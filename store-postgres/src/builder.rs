@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use factum_core::StoreError;
 use factum_core::store::Limits;
+use factum_core::store::group::GroupLimits;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 
 use crate::PostgresStore;
-use crate::database::Database;
+use crate::database::{Database, Settings};
 use crate::error::store_error;
 
 /// A connection that was used within this time is taken for alive. One that was not is asked first.
@@ -35,7 +36,8 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Builder {
     max_connections: u32,
     acquire_timeout: Duration,
-    answer_timeout: Duration,
+    lanes: usize,
+    settings: Settings,
     limits: Limits,
 }
 
@@ -44,7 +46,13 @@ impl Default for Builder {
         Self {
             max_connections: 10,
             acquire_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(30),
+            lanes: 2,
+            settings: Settings {
+                answer_timeout: Duration::from_secs(30),
+                patience: Duration::from_secs(10),
+                poll: Duration::from_millis(500),
+                notifies: true,
+            },
             limits: Limits::default(),
         }
     }
@@ -53,8 +61,9 @@ impl Default for Builder {
 impl Builder {
     /// How many connections there are at most; 10 unless told otherwise.
     ///
-    /// Appends use one at a time, a read uses one while it waits for its answer, and a transactional subscription has
-    /// one for each batch.
+    /// Appends use as many as there are [lanes](Builder::append_lanes), and as many again where somebody else holds up their
+    /// streams; a read uses one while it waits for its answer, and a transactional subscription has one for each batch. No
+    /// call has more than one. The connection that hears of other processes is not among them.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections;
         self
@@ -71,10 +80,37 @@ impl Builder {
     /// [`Busy`](factum_core::StoreErrorKind::Busy), or as
     /// [`OutcomeUnknown`](factum_core::StoreErrorKind::OutcomeUnknown) if it waited for a commit.
     ///
-    /// An append waits half as long for its turn. A process that is silent for as long while it has the turn (it
-    /// freezes, or its network breaks) loses it, so this bounds how long one process can hold up the others.
+    /// An append waits half as long for somebody else who is writing to the same stream. A transaction with an append in it
+    /// that is silent for as long is ended by the server, so this bounds how long one process can hold up the feed.
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
-        self.answer_timeout = timeout;
+        self.settings.answer_timeout = timeout;
+        self
+    }
+
+    /// How long a call tries again, with growing pauses, while the server cannot be reached or is too busy; 10 seconds
+    /// unless told otherwise, not at all for zero. An append is repeated with its own ids, so it is recorded once.
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.settings.patience = time;
+        self
+    }
+
+    /// How long an append of another process can go unnoticed by those who wait, if its notice is lost or if there are none;
+    /// half a second unless told otherwise.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Whether appends are told to other processes by `NOTIFY`, and theirs are heard of by `LISTEN`; so unless told
+    /// otherwise. `LISTEN` needs a connection that is not shared by a pooler in transaction mode.
+    pub fn notifications(mut self, on: bool) -> Self {
+        self.settings.notifies = on;
+        self
+    }
+
+    /// How many groups of appends are committed at the same time; at least 1, and 2 unless told otherwise.
+    pub fn append_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = lanes.max(1);
         self
     }
 
@@ -125,6 +161,13 @@ impl Builder {
     ///
     /// Outside a tokio runtime. The store works as long as that runtime does.
     pub fn with_pool(self, pool: PgPool) -> PostgresStore {
-        PostgresStore::over(Database::new(pool, self.answer_timeout), self.limits)
+        let groups = GroupLimits {
+            lanes: self.lanes,
+            alone_max: self.lanes,
+            streams_are_shared: false,
+            patience: self.settings.patience,
+            ..GroupLimits::default()
+        };
+        PostgresStore::over(Database::new(pool, self.settings), self.limits, groups)
     }
 }

@@ -1,124 +1,134 @@
 //! Checkpoints, alone and with the work they stand for.
 
 use async_trait::async_trait;
-use factum_core::{Checkpoints, Position, StoreError, StoreErrorKind, Transactional};
-use sqlx::{PgConnection, Postgres, Transaction};
+use factum_core::{Checkpoint, Checkpoints, EventId, Position, StoreError, StoreErrorKind};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::database::Database;
 use crate::row::{column, number};
 
 const CHECKPOINT: &str = "read checkpoint";
-const MOVE_CHECKPOINT: &str = "move checkpoint";
-const BEGIN: &str = "begin";
+pub(crate) const MOVE_CHECKPOINT: &str = "move checkpoint";
 
 #[async_trait]
 impl Checkpoints for PostgresStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Position, StoreError> {
-        let mut lease = self.database().lease(CHECKPOINT).await?;
-        let position = self.database().within(CHECKPOINT, read(&mut lease, subscription)).await?;
-        lease.put_back();
-        Ok(position)
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
+        let database = self.database();
+        database
+            .retrying(CHECKPOINT, || async {
+                let mut lease = database.lease(CHECKPOINT).await?;
+                let found = read(database, CHECKPOINT, &mut lease, subscription).await?;
+                lease.put_back();
+                let Some((checkpoint, found)) = found else { return Ok(Checkpoint::START) };
+                check(checkpoint, found, CHECKPOINT)?;
+                Ok(checkpoint)
+            })
+            .await
     }
 
     async fn move_checkpoint(
         &self,
         subscription: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        let mut lease = self.database().lease(MOVE_CHECKPOINT).await?;
+        let database = self.database();
+        let mut lease = database.lease(MOVE_CHECKPOINT).await?;
         let moved = compare_and_set(&mut lease, subscription, from, to);
-        let outcome = if self.database().within_commit(MOVE_CHECKPOINT, moved).await? {
-            Ok(())
-        } else {
-            Err(moved_meanwhile(self.database(), &mut lease, subscription, from).await?)
+        let outcome = match database.within_commit(MOVE_CHECKPOINT, moved).await? {
+            Moved::Done { .. } => Ok(()),
+            Moved::Not(facts) => Err(facts.explain(database, &mut lease, subscription, from, to).await?),
         };
         lease.put_back();
         outcome
     }
 }
 
-/// The transaction of a Postgres store: sqlx's, in which any SQL can be run. Dropping it rolls it back.
-pub type PostgresTx = Transaction<'static, Postgres>;
-
-impl Transactional for PostgresStore {
-    type Tx = PostgresTx;
-
-    /// Begins a transaction: of a projection, or of the application's own. It runs at READ COMMITTED, whatever the
-    /// database's default is.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; of kind [`Unavailable`](StoreErrorKind::Unavailable) if there was no connection in time.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future begins nothing.
-    async fn begin(&self) -> Result<Self::Tx, StoreError> {
-        self.database().check_migrated(BEGIN).await?;
-        let pool = self.pool().clone();
-        // In a task, so that it always comes to its end: a connection on which sqlx's `begin` is dropped half-way goes
-        // back to the pool with an open transaction that nobody ends.
-        let begun =
-            tokio::spawn(async move { pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await });
-        let begun = async { begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
-        self.database().within(BEGIN, begun).await
-    }
-
-    async fn commit_with_checkpoint(
-        &self,
-        mut tx: Self::Tx,
-        subscription: &str,
-        from: Position,
-        to: Position,
-    ) -> Result<(), StoreError> {
-        let moved =
-            self.database().within(MOVE_CHECKPOINT, compare_and_set(&mut tx, subscription, from, to)).await;
-        let refusal = match moved {
-            Ok(true) => return self.database().within_commit(MOVE_CHECKPOINT, tx.commit()).await,
-            Ok(false) => moved_meanwhile(self.database(), &mut tx, subscription, from)
-                .await
-                .unwrap_or_else(|error| error),
-            Err(error) => error,
-        };
-        // Without an answer the connection is broken, and the server rolls back as well.
-        let _ = self.database().within(MOVE_CHECKPOINT, tx.rollback()).await;
-        Err(refusal)
-    }
+/// What came of a move.
+pub(crate) enum Moved {
+    /// It was moved; whether something was appended in the same transaction.
+    Done {
+        has_appended: bool,
+    },
+    Not(Facts),
 }
 
-async fn read(connection: &mut PgConnection, subscription: &str) -> Result<Position, sqlx::Error> {
-    let position =
-        sqlx::query_file_scalar!("src/sql/checkpoint.sql", subscription).fetch_optional(connection).await?;
-    Ok(Position(number(position.unwrap_or_default())))
+/// Why a checkpoint was not moved: the events that the log has where the move began and where it should end.
+pub(crate) struct Facts {
+    found_from: Option<Uuid>,
+    found_to: Option<Uuid>,
 }
 
-/// Whether the checkpoint was at `from`, and is at `to` now.
-async fn compare_and_set(
+/// Moves the checkpoint, if it is at `from`, and `from` and `to` are of this log.
+pub(crate) async fn compare_and_set(
     connection: &mut PgConnection,
     subscription: &str,
-    from: Position,
-    to: Position,
-) -> Result<bool, sqlx::Error> {
-    let to = i64::try_from(to.0).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let done = if from == Position::START {
-        sqlx::query_file!("src/sql/start_checkpoint.sql", subscription, to).execute(connection).await?
+    from: Checkpoint,
+    to: Checkpoint,
+) -> Result<Moved, sqlx::Error> {
+    let encode =
+        |position: Position| i64::try_from(position.0).map_err(|error| sqlx::Error::Encode(error.into()));
+    let id = |checkpoint: Checkpoint| checkpoint.event_id.map(|id| id.0);
+    let row = sqlx::query_file!(
+        "src/sql/move_checkpoint.sql",
+        subscription,
+        column(from.position.0),
+        id(from) as Option<Uuid>,
+        encode(to.position)?,
+        id(to) as Option<Uuid>,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(if row.is_moved {
+        Moved::Done { has_appended: row.has_appended }
     } else {
-        sqlx::query_file!("src/sql/move_checkpoint.sql", subscription, column(from.0), to)
-            .execute(connection)
-            .await?
-    };
-    Ok(done.rows_affected() == 1)
+        Moved::Not(Facts { found_from: row.found_from, found_to: row.found_to })
+    })
 }
 
-/// The error that says where the checkpoint is instead.
-async fn moved_meanwhile(
+impl Facts {
+    /// The error that says what is wrong.
+    pub(crate) async fn explain(
+        self,
+        database: &Database,
+        connection: &mut PgConnection,
+        subscription: &str,
+        from: Checkpoint,
+        to: Checkpoint,
+    ) -> Result<StoreError, StoreError> {
+        let found = read(database, MOVE_CHECKPOINT, connection, subscription).await?;
+        let actual = found.map_or(Position::START, |(checkpoint, _)| checkpoint.position);
+        if actual == from.position {
+            check(from, self.found_from, MOVE_CHECKPOINT)?;
+            check(to, self.found_to, MOVE_CHECKPOINT)?;
+        }
+        let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual };
+        Ok(StoreError::new(kind, MOVE_CHECKPOINT))
+    }
+}
+
+/// Refuses a checkpoint that was made from another log than this one, which has the event `found` there.
+fn check(checkpoint: Checkpoint, found: Option<Uuid>, operation: &'static str) -> Result<(), StoreError> {
+    let found = found.map(EventId);
+    if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
+        return Ok(());
+    }
+    Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
+}
+
+/// Where the checkpoint is, and the event that the log has there.
+async fn read(
     database: &Database,
+    operation: &'static str,
     connection: &mut PgConnection,
     subscription: &str,
-    expected: Position,
-) -> Result<StoreError, StoreError> {
-    let actual = database.within(MOVE_CHECKPOINT, read(connection, subscription)).await?;
-    Ok(StoreError::new(StoreErrorKind::CheckpointMoved { expected, actual }, MOVE_CHECKPOINT))
+) -> Result<Option<(Checkpoint, Option<Uuid>)>, StoreError> {
+    let row = sqlx::query_file!("src/sql/checkpoint.sql", subscription).fetch_optional(connection);
+    let row = database.within(operation, row).await?;
+    Ok(row.map(|row| {
+        let position = Position(number(row.position));
+        (Checkpoint { position, event_id: row.event_id.map(EventId) }, row.found)
+    }))
 }

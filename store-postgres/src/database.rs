@@ -1,30 +1,107 @@
 //! The database: connections that are fit to use, and nothing that waits for ever.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use factum_core::store::Wake;
-use factum_core::{StoreError, StoreErrorKind};
+use factum_core::store::retry::backoff;
+use factum_core::{Position, StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::OnceCell;
 
 use crate::error::{commit_error, store_error};
+use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::migrate;
+use crate::notices::Notices;
+
+/// How long the feed waits at a hole before it is said.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// How a store behaves, where users may choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How long the server may take for one answer.
+    pub(crate) answer_timeout: Duration,
+    /// How long the waits may be, in sum, after which something is tried again that failed for the moment.
+    pub(crate) patience: Duration,
+    /// How long something of another process may go unnoticed where nobody tells of it.
+    pub(crate) poll: Duration,
+    /// Whether other processes are told of appends, and heard of.
+    pub(crate) notifies: bool,
+}
 
 /// The connections, and what every use of them has to mind.
 pub(crate) struct Database {
     pool: PgPool,
-    answer_timeout: Duration,
+    settings: Settings,
     /// Set when the tables were seen to be those of this program.
     migrated: OnceCell<()>,
-    /// Told of every append of this process.
-    pub(crate) wake: Wake,
+    /// How far the feed may be read.
+    pub(crate) tracker: Arc<Tracker>,
+    /// Whose turn it is to look how far the log goes.
+    pub(crate) looking: tokio::sync::Mutex<()>,
+    /// How large payloads are, about.
+    pub(crate) payload_bytes: AtomicUsize,
+    /// Tells other processes of appends, and hears of theirs.
+    pub(crate) notices: Notices,
 }
 
 impl Database {
-    pub(crate) fn new(pool: PgPool, answer_timeout: Duration) -> Self {
-        Self { pool, answer_timeout, migrated: OnceCell::new(), wake: Wake::new() }
+    pub(crate) fn new(pool: PgPool, settings: Settings) -> Self {
+        let tracker = Arc::new(Tracker::new());
+        let notices = Notices::new(pool.clone(), Arc::clone(&tracker), settings);
+        Self {
+            pool,
+            settings,
+            migrated: OnceCell::new(),
+            tracker,
+            looking: tokio::sync::Mutex::default(),
+            payload_bytes: AtomicUsize::new(0),
+            notices,
+        }
+    }
+
+    /// How long something of another process may go unnoticed where nobody tells of it.
+    pub(crate) fn poll(&self) -> Duration {
+        self.settings.poll
+    }
+
+    /// What comes of `work`, which changes nothing that it must not do twice: tried again while it fails for the moment.
+    pub(crate) async fn retrying<T, W: Future<Output = Result<T, StoreError>>>(
+        &self,
+        operation: &'static str,
+        work: impl Fn() -> W,
+    ) -> Result<T, StoreError> {
+        let mut waits = backoff(self.settings.patience);
+        loop {
+            match (work().await, waits.next()) {
+                (Err(error), Some(wait)) if error.is_transient() => {
+                    tracing::warn!(%error, operation, ?wait, "tried again");
+                    tokio::time::sleep(wait).await;
+                }
+                (outcome, _) => return outcome,
+            }
+        }
+    }
+
+    /// Tells the tracker what was seen, and those who read the logs what it waits for.
+    pub(crate) fn learn(
+        &self,
+        ticket: Ticket,
+        head: &Head,
+        operation: &'static str,
+    ) -> Result<Learned, StoreError> {
+        let learned = self.tracker.learn(ticket, head, operation)?;
+        if self.tracker.is_report_due(HELD_UP) {
+            tracing::warn!(
+                after = %Position(self.tracker.ticket().settled),
+                holders = ?head.holders,
+                "the feed waits for an append whose transaction is still open"
+            );
+        }
+        Ok(learned)
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -33,7 +110,7 @@ impl Database {
 
     /// How long the server may take for one answer.
     pub(crate) fn answer_timeout(&self) -> Duration {
-        self.answer_timeout
+        self.settings.answer_timeout
     }
 
     /// A connection to a database whose tables are those of this program.
@@ -60,7 +137,7 @@ impl Database {
     pub(crate) async fn lease_unchecked(&self, operation: &'static str) -> Result<Lease, StoreError> {
         // The pool has a time limit of its own.
         let connection = self.pool.acquire().await.map_err(|error| store_error(operation, error))?;
-        Ok(Lease { connection: Some(connection), answer_timeout: self.answer_timeout })
+        Ok(Lease { connection: Some(connection), answer_timeout: self.settings.answer_timeout })
     }
 
     /// What comes of `work`, unless it takes too long. For everything that a commit does not depend on.
@@ -69,7 +146,7 @@ impl Database {
         operation: &'static str,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.answer_timeout, work).await {
+        match tokio::time::timeout(self.settings.answer_timeout, work).await {
             Ok(outcome) => outcome.map_err(|error| store_error(operation, error)),
             Err(elapsed) => Err(StoreError::because(StoreErrorKind::Busy, operation, elapsed)),
         }
@@ -81,7 +158,7 @@ impl Database {
         operation: &'static str,
         commit: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.answer_timeout, commit).await {
+        match tokio::time::timeout(self.settings.answer_timeout, commit).await {
             Ok(outcome) => outcome.map_err(|error| commit_error(operation, error)),
             Err(elapsed) => Err(StoreError::because(StoreErrorKind::OutcomeUnknown, operation, elapsed)),
         }
@@ -105,6 +182,13 @@ impl Lease {
             // What dropping it does as well, but with a time limit, because it asks the server for an answer.
             let returned = connection.return_to_pool();
             tokio::spawn(tokio::time::timeout(self.answer_timeout, returned));
+        }
+    }
+
+    /// Gives the connection back, if nothing is left to be read.
+    pub(crate) fn put_back_if(self, is_drained: bool) {
+        if is_drained {
+            self.put_back();
         }
     }
 

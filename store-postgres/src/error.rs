@@ -3,7 +3,7 @@
 //! A failure is known by its SQLSTATE and by the name of a constraint, never by its text, which depends on the
 //! server's language and version.
 
-use factum_core::{BoxError, StoreError, StoreErrorKind};
+use factum_core::{BoxError, InvalidName, StoreError, StoreErrorKind};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
@@ -90,8 +90,12 @@ fn kind_of(code: &str, constraint: Option<&str>) -> StoreErrorKind {
         "53100" => StoreErrorKind::Full,
         // A read-only transaction, which is what a standby has, too; or a user without the right.
         "25006" | "42501" => StoreErrorKind::ReadOnly,
-        // No such table, no such schema.
-        "42P01" | "3F000" => StoreErrorKind::NotMigrated { found: None, needed: migrate::last_known() },
+        // Readers may have passed the position: see `factum_refuse_position`.
+        "FA001" => StoreErrorKind::Corrupt,
+        // No such table, no such function, no such schema.
+        "42P01" | "42883" | "3F000" => {
+            StoreErrorKind::NotMigrated { found: None, needed: migrate::last_known() }
+        }
         // Killed while idle in a transaction.
         "25P03" => StoreErrorKind::Unavailable,
         // Broken connections; the server stops, or starts, or ended this session.
@@ -118,17 +122,20 @@ pub(crate) enum Fault {
         /// What is wrong with it.
         source: BoxError,
     },
-    /// Readers may have passed the position already.
-    #[error(
-        "position {drawn} was drawn after position {last} was used: the sequence factum_position was set back, or the \
-         table was restored without it"
-    )]
-    DrawnTwice {
-        /// What the sequence gave.
-        drawn: i64,
-        /// What was given before.
-        last: i64,
+    /// A name that no stream has.
+    #[error("the stream {name:?} cannot be read")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: InvalidName,
     },
+    /// A page of the feed without its first row.
+    #[error("the database did not say how far the log goes")]
+    Headless,
+    /// Positions that do not grow with the events.
+    #[error("the database drew positions that do not grow with the events of an append")]
+    Unordered,
     /// The database did not answer for each event that it was given.
     #[error("the database did not confirm the events as they were given")]
     Unconfirmed,
@@ -162,6 +169,7 @@ mod tests {
             ("57P03", Unavailable),
             ("22P02", Other),
             ("23505", Other),
+            ("FA001", Corrupt),
         ] {
             assert_eq!(kind_of(code, None), kind, "{code}");
         }

@@ -21,22 +21,29 @@ mod builder;
 mod checkpoint;
 mod database;
 mod error;
+mod feed;
 mod migrate;
+mod notices;
+mod page;
 mod read;
+mod retention;
 mod row;
+mod transaction;
+mod transfer;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use factum_core::store::group::{GroupCommit, GroupLimits};
-use factum_core::store::{Append, Appended, Limits, Page, ReadAll, ReadStream, StreamPage};
-use factum_core::{AppendError, EventStore, Position, StoreError, StoreErrorKind};
+use factum_core::store::{
+    Append, Appended, CategoryPage, Limits, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
+};
+use factum_core::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError};
 use sqlx::PgPool;
-use tokio::sync::oneshot;
 
 pub use crate::builder::Builder;
-pub use crate::checkpoint::PostgresTx;
+pub use crate::transaction::PostgresTx;
 
 use crate::append::Committer;
 use crate::database::Database;
@@ -50,15 +57,7 @@ pub struct PostgresStore {
 struct Shared {
     database: Arc<Database>,
     limits: Limits,
-    queue: Mutex<Queue>,
-}
-
-/// The queue in front of the task that commits.
-struct Queue {
-    /// `None` once the store was closed.
-    open: Option<GroupCommit>,
-    /// Comes when the last append in the queue was answered. Taken by the first who closes.
-    ended: Option<oneshot::Receiver<()>>,
+    queue: GroupCommit<Committer>,
 }
 
 impl PostgresStore {
@@ -98,12 +97,9 @@ impl PostgresStore {
         Builder::default()
     }
 
-    fn over(database: Database, limits: Limits) -> Self {
+    fn over(database: Database, limits: Limits, groups: GroupLimits) -> Self {
         let database = Arc::new(database);
-        let (answered, ended) = oneshot::channel();
-        let committer = Committer::new(database.clone(), answered);
-        let open = GroupCommit::start(committer, GroupLimits::default());
-        let queue = Mutex::new(Queue { open: Some(open), ended: Some(ended) });
+        let queue = GroupCommit::new(Committer { database: Arc::clone(&database) }, groups);
         Self { shared: Arc::new(Shared { database, limits, queue }) }
     }
 
@@ -115,7 +111,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; of kind [`NewerThanProgram`](StoreErrorKind::NewerThanProgram) if a newer program
+    /// [`StoreError`]; of kind [`NewerThanProgram`](factum_core::StoreErrorKind::NewerThanProgram) if a newer program
     /// has migrated the database. The migrations before the one that failed are done.
     ///
     /// # Cancel safety
@@ -131,7 +127,7 @@ impl PostgresStore {
     }
 
     /// Finishes the appends that are queued, and closes all connections. Everything that comes later, through any clone
-    /// and for everybody else who uses the pool, fails as [`Closed`](StoreErrorKind::Closed).
+    /// and for everybody else who uses the pool, fails as [`Closed`](factum_core::StoreErrorKind::Closed).
     ///
     /// It waits for calls that have begun and for transactions that are open: their futures must go on being polled, or
     /// be dropped.
@@ -140,22 +136,21 @@ impl PostgresStore {
     ///
     /// Dropping the future leaves the store closed to new appends; closing it again goes on.
     pub async fn close(&self) {
-        let ended = {
-            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.open = None;
-            queue.ended.take()
-        };
-        if let Some(ended) = ended {
-            // An error says the same: the task that answers appends is gone.
-            let _ = ended.await;
-        }
+        self.shared.queue.close().await;
+        self.database().notices.close();
         self.pool().close().await;
     }
 
-    /// The queue, if the store is open.
-    fn queue(&self) -> Result<GroupCommit, StoreError> {
-        let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.open.clone().ok_or_else(|| StoreError::new(StoreErrorKind::Closed, "append"))
+    /// Says that there may be something new: after a transaction with an append in it was committed otherwise than by
+    /// [`commit`](factum_core::Transactional::commit). Without it the append is found when somebody looks, after the
+    /// [poll interval](Builder::poll_interval) at the latest.
+    pub fn wake(&self) {
+        self.database().tracker.hint();
+        self.database().notices.tell();
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
     }
 
     fn database(&self) -> &Database {
@@ -177,9 +172,8 @@ impl fmt::Debug for PostgresStore {
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        append.check(&self.shared.limits)?;
-        let queue = self.queue()?;
-        queue.append(append).await
+        append.check(&self.limits())?;
+        self.shared.queue.append(append).await
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
@@ -190,6 +184,16 @@ impl EventStore for PostgresStore {
         read::read_all(self.database(), read).await
     }
 
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        read::find_event(self.database(), id).await
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        read::read_category(self.database(), read).await
+    }
+
+    /// Hears of other processes within milliseconds, where they tell (see [`Builder::notifications`]), and looks for itself
+    /// after the [poll interval](Builder::poll_interval).
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         read::wait(self.database(), after).await
     }

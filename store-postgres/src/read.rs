@@ -1,14 +1,18 @@
-//! Reading streams and the feed.
-//!
-//! `append` makes the order in which positions become visible the order of the positions. So a reader that has seen
-//! the head, and looks for the events up to it afterwards, sees all of them.
+//! Reading streams and the feed. How far the feed may be read is said in `feed`.
 
 use std::time::Duration;
 
-use factum_core::store::{Filter, Page, ReadAll, ReadStream, StreamPage};
-use factum_core::{EventName, Position, RecordedEvent, StoreError, StreamId};
+use chrono::{DateTime, Utc};
+use factum_core::store::{CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StreamId, Version};
+use sqlx::PgConnection;
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::database::Database;
+use crate::error::Fault;
+use crate::feed::{Head, Learned, Ticket};
+use crate::page::{self, Budget, Filled};
 use crate::row::{EventRow, column, number};
 
 const READ: &str = "read";
@@ -18,88 +22,306 @@ const WAIT: &str = "wait";
 /// for a page that nothing passes to come at once.
 const WINDOW: i64 = 20_000;
 
-/// How long the events of another process can go unnoticed by those who wait.
-const POLL: Duration = Duration::from_millis(200);
+/// How long a read waits at a hole before it says that there is nothing to be had.
+const PATIENCE_AT_A_HOLE: Duration = Duration::from_secs(1);
 
 /// See [`EventStore::read_stream`](factum_core::EventStore::read_stream).
 pub(crate) async fn read_stream(database: &Database, read: ReadStream) -> Result<StreamPage, StoreError> {
-    let ReadStream { stream, after, limit } = read;
+    database
+        .retrying(READ, || async {
+            let mut lease = database.lease(READ).await?;
+            let page = read_stream_on(database, &mut lease, &read).await?;
+            lease.put_back_if(page.is_drained);
+            Ok(StreamPage { events: page.events, end: page.is_drained && page.is_last })
+        })
+        .await
+}
+
+/// The same, on a connection that may be in a transaction.
+pub(crate) async fn read_stream_on(
+    database: &Database,
+    connection: &mut PgConnection,
+    read: &ReadStream,
+) -> Result<Filled, StoreError> {
+    let ReadStream { stream, cursor, .. } = read;
+    let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
+    // One more tells whether the stream goes on.
+    let limit = limit_column(budget.rows().saturating_add(1));
+    let (category, id) = (stream.category(), stream.id());
+    match *cursor {
+        Cursor::After(version) => {
+            let rows = sqlx::query_file_as!(
+                EventRow,
+                "src/sql/read_stream.sql",
+                category,
+                id,
+                column(version.0),
+                limit
+            );
+            page::fill(database, READ, budget, rows.fetch(connection)).await
+        }
+        Cursor::Before(version) => {
+            let rows = sqlx::query_file_as!(
+                EventRow,
+                "src/sql/read_stream_back.sql",
+                category,
+                id,
+                // No version is greater than that of a column, so all are before the end.
+                column(version.0),
+                limit
+            );
+            page::fill(database, READ, budget, rows.fetch(connection)).await
+        }
+    }
+}
+
+/// See [`EventStore::find_event`](factum_core::EventStore::find_event).
+pub(crate) async fn find_event(
+    database: &Database,
+    id: EventId,
+) -> Result<Option<RecordedEvent>, StoreError> {
+    database
+        .retrying(READ, || async {
+            let mut lease = database.lease(READ).await?;
+            let row =
+                sqlx::query_file_as!(EventRow, "src/sql/find_event.sql", id.0).fetch_optional(&mut *lease);
+            let row = database.within(READ, row).await?;
+            lease.put_back();
+            row.map(|row| row.into_event(READ)).transpose()
+        })
+        .await
+}
+
+/// See [`EventStore::read_category`](factum_core::EventStore::read_category).
+pub(crate) async fn read_category(
+    database: &Database,
+    read: ReadCategory,
+) -> Result<CategoryPage, StoreError> {
+    let ReadCategory { category, after, limit } = read;
     let limit = limit.max(1);
-    let mut lease = database.lease(READ).await?;
-    let rows = sqlx::query_file_as!(
-        EventRow,
-        "src/sql/read_stream.sql",
-        stream.category(),
-        stream.id(),
-        column(after.0),
-        // One more tells whether the stream goes on.
-        limit_column(limit.saturating_add(1)),
-    )
-    .fetch_all(&mut *lease);
-    let mut rows = database.within(READ, rows).await?;
-    lease.put_back();
-    let end = rows.len() <= limit;
-    rows.truncate(limit);
-    Ok(StreamPage { events: into_events(rows)?, end })
+    if category.contains('\0') || after.contains('\0') {
+        // No name has it, and Postgres refuses a text that does.
+        return Ok(CategoryPage { streams: Vec::new(), end: true });
+    }
+    database
+        .retrying(READ, || async {
+            let mut lease = database.lease(READ).await?;
+            let most = limit_column(limit.saturating_add(1));
+            let rows = sqlx::query_file!("src/sql/read_category.sql", &category, &after, most)
+                .fetch_all(&mut *lease);
+            let rows = database.within(READ, rows).await?;
+            lease.put_back();
+            let end = rows.len() <= limit;
+            let streams = rows.into_iter().take(limit).map(|row| {
+                let stream = StreamId::new(&category, &row.stream)
+                    .map_err(|source| Fault::BadName { name: row.stream, source }.during(READ))?;
+                Ok((stream, Version(number(row.version))))
+            });
+            Ok(CategoryPage { streams: streams.collect::<Result<_, StoreError>>()?, end })
+        })
+        .await
 }
 
 /// See [`EventStore::read_all`](factum_core::EventStore::read_all).
 pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page, StoreError> {
-    let ReadAll { after, filter, limit } = read;
-    let limit = limit.max(1);
-    let mut lease = database.lease(READ).await?;
-    let bounds = sqlx::query_file!("src/sql/bounds.sql", column(after.0)).fetch_one(&mut *lease);
-    let bounds = database.within(READ, bounds).await?;
-    let Some(next) = bounds.next else {
-        lease.put_back();
-        return Ok(Page { events: Vec::new(), position: after, end: true });
-    };
-    // The window begins at an event, so a hole however wide takes no page of its own. Without a filter it is no larger
-    // than it has to be, because Postgres may choose to sort all of it.
+    let deadline = Instant::now() + PATIENCE_AT_A_HOLE;
+    if !read.filter.is_all() && !database.tracker.has_looked() {
+        // Else the first pages would be short: what is settled begins at the start.
+        refresh(database, READ).await?;
+    }
+    loop {
+        let look = database.retrying(READ, || look(database, &read)).await?;
+        let Some(Look { page, last }) = look else { continue };
+        if page.end || !page.events.is_empty() || page.checkpoint.position > read.after {
+            return Ok(page);
+        }
+        // There is something, behind a hole that somebody may fill.
+        if settle(database, READ, read.after, deadline).await? == Waited::InVain {
+            tracing::debug!(after = %read.after, %last, "the feed waits for an append that is not committed yet");
+            return Ok(Page { end: true, ..page });
+        }
+    }
+}
+
+struct Look {
+    page: Page,
+    /// The last position of the log.
+    last: Position,
+}
+
+/// What can be had now; `None` if it has to be asked again.
+async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, StoreError> {
+    let ReadAll { after, filter, .. } = read;
+    let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
+    let limit = budget.rows();
+    // Without a filter the window is no larger than it has to be, because Postgres may choose to sort all of it.
     let window = if filter.is_all() { limit_column(limit) } else { WINDOW };
-    let last = bounds.head.min(next.saturating_add(window - 1));
-    let columns = FilterColumns::of(&filter);
-    let rows = sqlx::query_file_as!(
-        EventRow,
+    let columns = FilterColumns::of(filter);
+    let mut lease = database.lease(READ).await?;
+    let ticket = database.tracker.ticket();
+    let mut rows = sqlx::query_file_as!(
+        FeedRow,
         "src/sql/read_all.sql",
+        column(ticket.settled),
         column(after.0),
-        last,
+        window,
         columns.categories.as_deref() as Option<&[&str]>,
         columns.stream_categories.as_deref() as Option<&[&str]>,
         columns.stream_ids.as_deref() as Option<&[&str]>,
         columns.names.as_deref() as Option<&[&str]>,
+        columns.fields,
         limit_column(limit),
     )
-    .fetch_all(&mut *lease);
-    let rows = database.within(READ, rows).await?;
-    lease.put_back();
-    let last = match rows.last() {
-        Some(row) if rows.len() == limit => row.position,
-        _ => last,
+    .fetch(&mut *lease);
+    let first = database.within(READ, page::next(&mut rows)).await?;
+    let bounds = first.and_then(FeedRow::into_bounds).ok_or_else(|| Fault::Headless.during(READ))?;
+    let filled = page::fill(database, READ, budget, rows).await?;
+    lease.put_back_if(filled.is_drained);
+
+    if database.learn(ticket, &bounds.head, READ)? == Learned::StartedAnew {
+        return Ok(None);
+    }
+    let last = Position(bounds.head.last);
+    let checkpoint = match filled.events.last() {
+        Some(event) if !filled.is_drained || filled.events.len() == limit => Checkpoint::from(event),
+        _ if bounds.upper > after.0 => {
+            Checkpoint { position: Position(bounds.upper), event_id: bounds.upper_id.map(EventId) }
+        }
+        _ => Checkpoint::from(*after),
     };
-    Ok(Page { events: into_events(rows)?, position: Position(number(last)), end: last >= bounds.head })
+    let mut events = filled.events;
+    // The database lets some through that it cannot read.
+    events.retain(|event| filter.fields.is_empty() || filter.passes(event));
+    Ok(Some(Look { page: Page { events, checkpoint, end: checkpoint.position >= last }, last }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Settled,
+    InVain,
+}
+
+/// Waits until something after `after` is settled, at most until `deadline`.
+pub(crate) async fn settle(
+    database: &Database,
+    operation: &'static str,
+    after: Position,
+    deadline: Instant,
+) -> Result<Waited, StoreError> {
+    let mut settled = database.tracker.subscribe();
+    database.notices.listen();
+    loop {
+        let pause = loop {
+            if *settled.borrow_and_update() > after {
+                return Ok(Waited::Settled);
+            }
+            match database.tracker.rest(database.poll()) {
+                Some(pause) => break pause,
+                None => refresh(database, operation).await?,
+            }
+        };
+        let until = deadline.min(Instant::now() + pause);
+        // Neither a time-out nor a change is a failure: what is settled is looked at again.
+        let _ = tokio::time::timeout_at(until, settled.changed()).await;
+        if Instant::now() >= deadline && *settled.borrow() <= after {
+            return Ok(Waited::InVain);
+        }
+    }
+}
+
+/// Looks how far the log goes, once for all who want to know.
+pub(crate) async fn refresh(database: &Database, operation: &'static str) -> Result<(), StoreError> {
+    let _turn = database.looking.lock().await;
+    // Somebody else may have looked while this one waited for its turn.
+    if database.tracker.rest(database.poll()).is_some() {
+        return Ok(());
+    }
+    database
+        .retrying(operation, || async {
+            let mut lease = database.lease(operation).await?;
+            let ticket: Ticket = database.tracker.ticket();
+            let row = sqlx::query_file!("src/sql/head.sql", column(ticket.settled)).fetch_one(&mut *lease);
+            let row = database.within(operation, row).await?;
+            lease.put_back();
+            let head = Head {
+                last: number(row.last),
+                settled: number(row.settled),
+                holders: row.holders,
+                server: row.server,
+                is_replica: row.is_replica,
+            };
+            database.learn(ticket, &head, operation)?;
+            Ok(())
+        })
+        .await
 }
 
 /// See [`EventStore::wait`](factum_core::EventStore::wait).
 pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), StoreError> {
-    loop {
-        let head = head(database).await?;
-        if head > after {
-            // Whoever else waits in this process need not ask.
-            database.wake.wake(head);
-            return Ok(());
-        }
-        database.wake.wait(after, POLL).await;
+    // Far enough away to be no deadline.
+    let deadline = Instant::now() + Duration::from_hours(24);
+    settle(database, WAIT, after, deadline).await.map(drop)
+}
+
+/// A row of `read_all.sql`: of its head, or an event.
+pub(crate) struct FeedRow {
+    last: Option<i64>,
+    settled: Option<i64>,
+    upper: Option<i64>,
+    upper_id: Option<Uuid>,
+    holders: Option<Vec<String>>,
+    server: Option<DateTime<Utc>>,
+    is_replica: Option<bool>,
+    position: Option<i64>,
+    event_id: Option<Uuid>,
+    category: Option<String>,
+    stream: Option<String>,
+    version: Option<i64>,
+    name: Option<String>,
+    schema_version: Option<i32>,
+    codec: Option<String>,
+    payload: Option<Vec<u8>>,
+    metadata: Option<String>,
+    recorded_at: Option<DateTime<Utc>>,
+}
+
+struct Bounds {
+    head: Head,
+    /// Up to here this page looks.
+    upper: u64,
+    /// The last event at or below that.
+    upper_id: Option<Uuid>,
+}
+
+impl FeedRow {
+    fn into_bounds(self) -> Option<Bounds> {
+        let head = Head {
+            last: number(self.last?),
+            settled: number(self.settled?),
+            holders: self.holders,
+            server: self.server?,
+            is_replica: self.is_replica?,
+        };
+        Some(Bounds { head, upper: number(self.upper?), upper_id: self.upper_id })
     }
 }
 
-/// The position of the last event.
-async fn head(database: &Database) -> Result<Position, StoreError> {
-    let mut lease = database.lease(WAIT).await?;
-    let head = sqlx::query_file_scalar!("src/sql/head.sql").fetch_one(&mut *lease);
-    let head = database.within(WAIT, head).await?;
-    lease.put_back();
-    Ok(head.map_or(Position::START, |head| Position(number(head))))
+impl page::Row for FeedRow {
+    fn into_row(self) -> Option<EventRow> {
+        Some(EventRow {
+            position: self.position?,
+            event_id: self.event_id?,
+            category: self.category?,
+            stream: self.stream?,
+            version: self.version?,
+            name: self.name?,
+            schema_version: self.schema_version?,
+            codec: self.codec?,
+            payload: self.payload?,
+            metadata: self.metadata?,
+            recorded_at: self.recorded_at?,
+        })
+    }
 }
 
 /// A filter as arrays, `None` where everything passes. A stream is a pair: equal ids in two categories are two streams.
@@ -108,6 +330,8 @@ struct FilterColumns<'a> {
     stream_categories: Option<Vec<&'a str>>,
     stream_ids: Option<Vec<&'a str>>,
     names: Option<Vec<&'a str>>,
+    /// JSON. `None` also where Postgres cannot be asked: its JSON has no NUL.
+    fields: Option<String>,
 }
 
 impl<'a> FilterColumns<'a> {
@@ -116,19 +340,18 @@ impl<'a> FilterColumns<'a> {
         let possible =
             filter.categories.iter().map(String::as_str).filter(|category| !category.contains('\0'));
         let streams = (!filter.streams.is_empty()).then_some(&filter.streams);
+        let can_ask = !filter.fields.iter().any(|(name, value)| name.contains('\0') || value.contains('\0'));
         Self {
             categories: (!filter.categories.is_empty()).then(|| possible.collect()),
             stream_categories: streams.map(|streams| streams.iter().map(StreamId::category).collect()),
             stream_ids: streams.map(|streams| streams.iter().map(StreamId::id).collect()),
             names: (!filter.names.is_empty()).then(|| filter.names.iter().map(EventName::as_str).collect()),
+            fields: (can_ask && !filter.fields.is_empty())
+                .then(|| serde_json::to_string(&filter.fields).expect("texts always have a JSON form")),
         }
     }
 }
 
-fn into_events(rows: Vec<EventRow>) -> Result<Vec<RecordedEvent>, StoreError> {
-    rows.into_iter().map(|row| row.into_event(READ)).collect()
-}
-
-fn limit_column(limit: usize) -> i64 {
+pub(crate) fn limit_column(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

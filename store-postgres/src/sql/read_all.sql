@@ -1,10 +1,85 @@
--- Where there is no array everything passes.
-SELECT position, event_id, category, stream, version, name, schema_version, codec, payload, metadata, recorded_at
-FROM factum_events
-WHERE position > $1
-    AND position <= $2
-    AND ($3::text[] IS NULL OR category = ANY ($3))
-    AND ($4::text[] IS NULL OR (category, stream) IN (SELECT * FROM unnest($4::text[], $5::text[])))
-    AND ($6::text[] IS NULL OR name = ANY ($6))
-ORDER BY position
-LIMIT $7
+-- A page of the feed: first a row that says what `head.sql` says, and up to where this looks; then the events.
+-- $1 a settled position, $2 after this position, $3 how many positions to look at, $9 the most events.
+-- The filter: where there is no array everything passes; $8 may let too much pass.
+WITH next AS MATERIALIZED (
+    SELECT position, position - row_number() OVER (ORDER BY position) AS distance
+    FROM factum_events
+    WHERE position > $1 AND position <= $1 + 1000
+),
+head AS MATERIALIZED (
+    SELECT
+        coalesce((SELECT max(position) FROM factum_events), 0) AS last,
+        $1 + (SELECT count(*) FROM next WHERE distance = $1) AS settled
+),
+bounds AS MATERIALIZED (
+    SELECT
+        last,
+        settled,
+        -- Where nothing follows, `least` passes over it.
+        least(
+            settled,
+            -- A hole however wide takes no page of its own.
+            least(
+                (SELECT min(position) FROM factum_events WHERE position > $2),
+                (SELECT min(position) FROM factum_archive WHERE position > $2)
+            ) + $3 - 1
+        ) AS upper
+    FROM head
+)
+SELECT
+    last,
+    settled,
+    upper,
+    (
+        SELECT event_id
+        FROM (
+            (SELECT position, event_id FROM factum_events WHERE position <= upper ORDER BY position DESC LIMIT 1)
+            UNION ALL
+            (SELECT position, event_id FROM factum_archive WHERE position <= upper ORDER BY position DESC LIMIT 1)
+        ) AS at_or_below
+        ORDER BY position DESC
+        LIMIT 1
+    ) AS upper_id,
+    CASE WHEN settled < last THEN ARRAY(
+        SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
+        FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory'
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+            AND l.classid = 1717658484
+            AND l.objid = 'factum_events'::regclass
+            AND l.objsubid = 2
+            AND l.granted
+    ) END AS holders,
+    pg_postmaster_start_time() AS server,
+    pg_is_in_recovery() AS is_replica,
+    NULL::bigint AS position, NULL::uuid AS event_id, NULL::text AS category, NULL::text AS stream,
+    NULL::bigint AS version, NULL::text AS name, NULL::integer AS schema_version, NULL::text AS codec,
+    NULL::bytea AS payload, NULL::text AS metadata, NULL::timestamptz AS recorded_at
+FROM bounds
+UNION ALL
+SELECT
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    e.position, e.event_id, e.category, e.stream, e.version, e.name, e.schema_version, e.codec, e.payload, e.metadata,
+    e.recorded_at
+FROM bounds
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM (
+        SELECT
+            position, event_id, category, stream, version, name, schema_version, codec, payload, metadata, recorded_at
+        FROM factum_events
+        UNION ALL
+        SELECT
+            position, event_id, category, stream, version, name, schema_version, codec, payload, metadata, recorded_at
+        FROM factum_archive
+        WHERE name IS NOT NULL
+    ) AS log
+    WHERE position > $2
+        AND position <= bounds.upper
+        AND ($4::text[] IS NULL OR category = ANY ($4))
+        AND ($5::text[] IS NULL OR (category, stream) IN (SELECT * FROM unnest($5::text[], $6::text[])))
+        AND ($7::text[] IS NULL OR name = ANY ($7))
+        AND ($8::text IS NULL OR (factum_jsonb(convert_to(metadata, 'UTF8')) -> 'fields' @> $8::jsonb) IS NOT FALSE)
+    ORDER BY position
+    LIMIT $9
+) AS e

@@ -14,9 +14,9 @@ async fn of_racing_moves_exactly_one_wins() {
         let moves: Vec<_> = (0..16)
             .map(|racer| {
                 let store = stores[racer % 2].clone();
-                tokio::spawn(
-                    async move { store.move_checkpoint("s", Position(from), Position(from + 1)).await },
-                )
+                tokio::spawn(async move {
+                    store.move_checkpoint("s", Position(from).into(), Position(from + 1).into()).await
+                })
             })
             .collect();
         let mut won = 0;
@@ -33,14 +33,14 @@ async fn of_racing_moves_exactly_one_wins() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_can_be_put_back_to_the_start() {
     let database = database().await;
     let store = store(&database).await;
-    store.move_checkpoint("s", Position(0), Position(5)).await.expect("moves");
-    store.move_checkpoint("s", Position(5), Position(0)).await.expect("moves back");
-    store.move_checkpoint("s", Position(0), Position(3)).await.expect("moves on");
-    assert_eq!(store.checkpoint("s").await.expect("reads"), Position(3));
+    store.move_checkpoint("s", Position(0).into(), Position(5).into()).await.expect("moves");
+    store.move_checkpoint("s", Position(5).into(), Position(0).into()).await.expect("moves back");
+    store.move_checkpoint("s", Position(0).into(), Position(3).into()).await.expect("moves on");
+    assert_eq!(store.checkpoint("s").await.expect("reads").position, Position(3));
 }
 
 #[tokio::test]
@@ -51,8 +51,10 @@ async fn a_refused_transaction_is_over_when_the_refusal_is_told() {
     run(&mut stranger, "CREATE TABLE notes (note text)").await;
     let mut tx = store.begin().await.expect("begins");
     sqlx::raw_sql("INSERT INTO notes VALUES ('written')").execute(&mut *tx).await.expect("writes");
-    let refused =
-        store.commit_with_checkpoint(tx, "s", Position(1), Position(2)).await.expect_err("never was there");
+    let refused = store
+        .commit_with_checkpoint(tx, "s", Position(1).into(), Position(2).into())
+        .await
+        .expect_err("never was there");
     let moved = StoreErrorKind::CheckpointMoved { expected: Position(1), actual: Position(0) };
     assert_eq!(*refused.kind(), moved);
     // Asked while this thread stands still, so that nobody can tidy up behind it.
@@ -71,7 +73,7 @@ async fn a_refused_transaction_is_over_when_the_refusal_is_told() {
     until(&mut stranger, ALL_IS_QUIET).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_the_database_refuses_is_known_to_have_failed() {
     let database = database().await;
     let store = store(&database).await;
@@ -80,18 +82,23 @@ async fn a_commit_that_the_database_refuses_is_known_to_have_failed() {
     run(&mut stranger(&database).await, deferred).await;
     let mut tx = store.begin().await.expect("begins");
     sqlx::raw_sql("INSERT INTO b VALUES (1)").execute(&mut *tx).await.expect("is checked at the commit only");
-    let refused = store.commit_with_checkpoint(tx, "s", Position(0), Position(1)).await.expect_err("refused");
+    let refused = store
+        .commit_with_checkpoint(tx, "s", Position(0).into(), Position(1).into())
+        .await
+        .expect_err("refused");
     assert_eq!(*refused.kind(), StoreErrorKind::Other);
-    assert_eq!(store.checkpoint("s").await.expect("reads"), Position(0));
+    assert_eq!(store.checkpoint("s").await.expect("reads").position, Position(0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_past_every_position_is_refused() {
     let database = database().await;
     let store = store(&database).await;
-    let refused = store.move_checkpoint("s", Position(0), Position(u64::MAX)).await.expect_err("refused");
+    let refused =
+        store.move_checkpoint("s", Position(0).into(), Position(u64::MAX).into()).await.expect_err("refused");
     assert_eq!(*refused.kind(), StoreErrorKind::Other);
-    let moved = store.move_checkpoint("s", Position(u64::MAX), Position(1)).await.expect_err("refused");
+    let moved =
+        store.move_checkpoint("s", Position(u64::MAX).into(), Position(1).into()).await.expect_err("refused");
     let expected = StoreErrorKind::CheckpointMoved { expected: Position(u64::MAX), actual: Position(0) };
     assert_eq!(*moved.kind(), expected);
 }

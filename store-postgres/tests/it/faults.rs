@@ -5,93 +5,87 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use factum_core::store::{Filter, ReadAll};
-use factum_core::{Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version};
+use factum_core::store::{Append, Appended, ReadAll};
+use factum_core::{
+    AppendError, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version,
+};
 use factum_postgres::PostgresStore;
 use factum_testkit::Database;
-use sqlx::PgConnection;
 
 use crate::given::{
-    ALL_IS_QUIET, ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, events_of, kind_of, one, run,
-    store, stranger, take_the_lock, until,
+    ALL_IS_QUIET, ONE_SLEEPS, ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, event, events_of,
+    hasty_store, kind_of, one, pause_in_the_commit, pause_in_the_insert, positions, run, store, stranger,
+    stream, take_the_lock, until,
 };
 
-/// Appends to `order/slow` sleep: after the insert, or in the commit.
-async fn sleep_in(database: &Database, when: &str) -> PgConnection {
-    let mut connection = stranger(database).await;
-    let function = "CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
-                    'BEGIN PERFORM pg_sleep(20); RETURN NULL; END'";
-    run(&mut connection, function).await;
-    let trigger = match when {
-        "insert" => {
-            "CREATE TRIGGER pause AFTER INSERT ON factum_events FOR EACH ROW
-                     WHEN (NEW.stream = 'slow') EXECUTE FUNCTION pause()"
-        }
-        _ => {
-            "CREATE CONSTRAINT TRIGGER pause AFTER INSERT ON factum_events DEFERRABLE INITIALLY DEFERRED
-              FOR EACH ROW WHEN (NEW.stream = 'slow') EXECUTE FUNCTION pause()"
-        }
-    };
-    run(&mut connection, trigger).await;
-    connection
-}
-
-const ONE_SLEEPS: &str =
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
 const KILL_THE_SLEEPER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event = 'PgSleep'";
 const CANCEL_THE_SLEEPER: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event = 'PgSleep'";
 
-/// What becomes of an append that `disturb` meets while it sleeps, and what a repetition answers.
-async fn disturbed(when: &str, disturb: &'static str) -> StoreErrorKind {
-    let database = database().await;
-    let mut stranger = sleep_in(&database, when).await;
-    let store = store(&database).await;
-    let append = one("slow", Expected::NoStream);
+/// What becomes of an append that `disturb` meets while it sleeps.
+async fn disturbed(
+    database: &Database,
+    store: &PostgresStore,
+    append: &Append,
+    disturb: &'static str,
+) -> Result<Appended, AppendError> {
+    let mut stranger = stranger(database).await;
     let task = tokio::spawn({
         let (store, append) = (store.clone(), append.clone());
         async move { store.append(append).await }
     });
     until(&mut stranger, ONE_SLEEPS).await;
     run(&mut stranger, disturb).await;
-    let outcome = tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic");
-    until(&mut stranger, ALL_IS_QUIET).await;
-    run(&mut stranger, "DROP TRIGGER pause ON factum_events").await;
-    assert_eq!(events_of(&store, "slow").await.len(), 0, "nothing is half there");
-    for _ in 0..2 {
-        assert_eq!(store.append(append.clone()).await.expect("can be repeated").version(), Version(1));
+    tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_connection_is_killed_is_repeated_and_recorded_once() {
+    for disturb in [KILL_THE_SLEEPER, CANCEL_THE_SLEEPER] {
+        for in_the_commit in [false, true] {
+            let database = database().await;
+            let mut stranger = stranger(&database).await;
+            if in_the_commit {
+                pause_in_the_commit(&mut stranger, 1, 20.0).await;
+            } else {
+                pause_in_the_insert(&mut stranger, 1, 20.0).await;
+            }
+            let store = store(&database).await;
+            let append = one("slow", Expected::NoStream);
+            let appended = disturbed(&database, &store, &append, disturb).await.expect("is repeated");
+            assert_eq!(appended.version(), Version(1));
+            assert_eq!(store.append(append).await.expect("is known"), appended);
+            assert_eq!(events_of(&store, "slow").await.len(), 1);
+        }
     }
-    assert_eq!(events_of(&store, "slow").await.len(), 1);
-    kind_of(outcome)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_killed_in_mid_append_is_told_and_repeatable() {
-    assert_eq!(disturbed("insert", KILL_THE_SLEEPER).await, StoreErrorKind::Unavailable);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_killed_in_the_commit_leaves_the_outcome_unknown() {
-    assert_eq!(disturbed("commit", KILL_THE_SLEEPER).await, StoreErrorKind::OutcomeUnknown);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_append_did_not_happen() {
-    assert_eq!(disturbed("insert", CANCEL_THE_SLEEPER).await, StoreErrorKind::Busy);
+async fn an_append_that_is_tried_once_says_that_its_outcome_is_unknown() {
+    for disturb in [KILL_THE_SLEEPER, CANCEL_THE_SLEEPER] {
+        let database = database().await;
+        let mut stranger = stranger(&database).await;
+        pause_in_the_commit(&mut stranger, 1, 20.0).await;
+        let store = hasty_store(&database).await;
+        let append = one("slow", Expected::NoStream);
+        let outcome = disturbed(&database, &store, &append, disturb).await;
+        assert_eq!(kind_of(outcome), StoreErrorKind::OutcomeUnknown);
+        until(&mut stranger, ALL_IS_QUIET).await;
+        assert_eq!(events_of(&store, "slow").await.len(), 0, "nothing is half there");
+        for _ in 0..2 {
+            assert_eq!(store.append(append.clone()).await.expect("can be repeated").version(), Version(1));
+        }
+        assert_eq!(events_of(&store, "slow").await.len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_outlasts_the_time_limit_is_unknown_and_tells_when_repeated() {
     let database = database().await;
-    let mut stranger = sleep_in(&database, "commit").await;
-    run(
-        &mut stranger,
-        "CREATE OR REPLACE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
-         'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END'",
-    )
-    .await;
-    let impatient = PostgresStore::builder().answer_timeout(Duration::from_millis(500));
+    pause_in_the_commit(&mut stranger(&database).await, 1, 1.5).await;
+    let impatient =
+        PostgresStore::builder().answer_timeout(Duration::from_millis(500)).retry_for(Duration::ZERO);
     let impatient = impatient.connect(database.url()).await.expect("connects");
     let append = one("slow", Expected::NoStream);
     let outcome = impatient.append(append.clone()).await;
@@ -103,7 +97,7 @@ async fn a_commit_that_outlasts_the_time_limit_is_unknown_and_tells_when_repeate
     assert_eq!(events_of(&store, "slow").await.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_was_set_back_is_noticed_before_a_position_is_used_twice() {
     let database = database().await;
     let store = store(&database).await;
@@ -114,15 +108,22 @@ async fn a_sequence_that_was_set_back_is_noticed_before_a_position_is_used_twice
     run(&mut stranger, "SELECT setval('factum_position', 1)").await;
     // The position that comes next is taken.
     assert_eq!(kind_of(store.append(one("1", Expected::Any)).await), StoreErrorKind::Corrupt);
+    run(&mut stranger, "SELECT setval('factum_position', 1)").await;
+    let two = one("2", Expected::Any).and(stream("3"), Expected::Any, vec![event()]);
+    assert_eq!(kind_of(store.append(two.clone()).await), StoreErrorKind::Corrupt);
     // And this one is free, but readers may have passed it.
     run(&mut stranger, "DELETE FROM factum_events WHERE position = 2; SELECT setval('factum_position', 1)")
         .await;
     assert_eq!(kind_of(store.append(one("1", Expected::Any)).await), StoreErrorKind::Corrupt);
+    run(&mut stranger, "SELECT setval('factum_position', 1)").await;
+    assert_eq!(kind_of(store.append(two).await), StoreErrorKind::Corrupt);
+    assert_eq!(positions(&all_events(&store).await), [1, 3], "nothing was written");
+
     run(&mut stranger, "SELECT setval('factum_position', 3)").await;
     store.append(one("1", Expected::Any)).await.expect("appends again");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_may_not_be_written_to_says_so() {
     let database = database().await;
     let read_only = "DO 'BEGIN EXECUTE format(''ALTER DATABASE %I SET default_transaction_read_only = on'',
@@ -150,7 +151,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert!(!error.is_transient());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_the_server_ended_are_replaced() {
     let database = database().await;
     let store = store(&database).await;
@@ -159,13 +160,10 @@ async fn connections_that_the_server_ended_are_replaced() {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
     run(&mut stranger, kill).await;
-    // It is young enough to be taken for alive, so one call may meet it; the next has another connection.
-    let append = one("1", Expected::Any);
-    match store.append(append.clone()).await {
-        Ok(_) => {}
-        failed => assert_eq!(kind_of(failed), StoreErrorKind::Unavailable),
-    }
-    assert_eq!(store.append(append).await.expect("appends").version(), Version(2));
+    // It is young enough to be taken for alive, so the call meets it, and is repeated.
+    assert_eq!(store.append(one("1", Expected::Any)).await.expect("appends").version(), Version(2));
+    run(&mut stranger, kill).await;
+    assert_eq!(events_of(&store, "1").await.len(), 2);
 
     // One that rested for a while is asked first.
     run(&mut stranger, kill).await;
@@ -173,7 +171,7 @@ async fn connections_that_the_server_ended_are_replaced() {
     store.append(one("1", Expected::Any)).await.expect("appends at once");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_says_so() {
     let database = database().await;
     let store = store(&database).await;
@@ -238,13 +236,13 @@ async fn callers_that_leave_leave_nothing_open() {
     for polls in (1..=POLLS_MAX).cycle().take(5 * POLLS_MAX) {
         abandon(store.begin(), polls).await;
         abandon(store.append(one("1", Expected::Any)), polls).await;
-        let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+        let read = ReadAll::after(Position::START).limit(10);
         abandon(store.read_all(read), polls).await;
-        let at = store.checkpoint("s").await.expect("reads");
-        abandon(store.move_checkpoint("s", at, Position(at.0 + 1)), polls).await;
+        let at = store.checkpoint("s").await.expect("reads").position;
+        abandon(store.move_checkpoint("s", at.into(), Position(at.0 + 1).into()), polls).await;
         let work = async {
             let tx = store.begin().await?;
-            store.commit_with_checkpoint(tx, "other", Position(0), Position(0)).await
+            store.commit_with_checkpoint(tx, "other", Position(0).into(), Position(0).into()).await
         };
         abandon(work, polls).await;
     }
@@ -263,7 +261,7 @@ async fn callers_that_leave_leave_nothing_open() {
     let _ =
         tokio::time::timeout(short, store.wait(Position(u64::MAX))).await.expect_err("waits for the table");
     let _ = tokio::time::timeout(short, store.checkpoint("s")).await.expect_err("waits for the table");
-    let moving = store.move_checkpoint("s", Position(0), Position(1));
+    let moving = store.move_checkpoint("s", Position(0).into(), Position(1).into());
     let _ = tokio::time::timeout(short, moving).await.expect_err("waits for the table");
     run(&mut stranger, "COMMIT").await;
     until(&mut stranger, ALL_IS_QUIET).await;

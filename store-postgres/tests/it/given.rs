@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use factum_core::store::{Append, Filter, ReadAll, ReadStream};
+use factum_core::store::{Append, ReadAll, ReadStream};
 use factum_core::{
     EventId, EventName, EventStore, Expected, Metadata, NewEvent, Position, RecordedEvent, StoreErrorKind,
-    StreamId, Version,
+    StreamId,
 };
 use factum_postgres::PostgresStore;
-use factum_testkit::{Database, Postgres};
+use factum_testkit::{Database, OwnServer, Postgres};
 use sqlx::migrate::Migrator;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// No step of a test takes longer, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +39,20 @@ pub(crate) async fn database() -> Database {
     filled.await.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A server that the test may break, and a store in it.
+pub(crate) async fn migrated_server() -> (OwnServer, PostgresStore) {
+    let server = tokio::task::spawn_blocking(OwnServer::start).await.expect("no panic");
+    let server = server.unwrap_or_else(|error| panic!("{error}"));
+    let store = PostgresStore::connect(server.url()).await.expect("the server is there");
+    store.migrate().await.expect("migrates");
+    (server, store)
+}
+
+/// The number of the last file in `migrations/`.
+pub(crate) async fn last_migration() -> i64 {
+    migrations().await.iter().map(|migration| migration.version).max().expect("there are some")
+}
+
 /// The files in `migrations/`, as `sqlx migrate run` reads them.
 pub(crate) async fn migrations() -> Migrator {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
@@ -49,6 +63,18 @@ pub(crate) async fn migrations() -> Migrator {
 
 pub(crate) async fn store(database: &Database) -> PostgresStore {
     PostgresStore::connect(database.url()).await.expect("the database is there")
+}
+
+/// A store that tries everything once.
+pub(crate) async fn hasty_store(database: &Database) -> PostgresStore {
+    let builder = PostgresStore::builder().retry_for(Duration::ZERO);
+    builder.connect(database.url()).await.expect("the database is there")
+}
+
+/// A store that commits one group of appends at a time.
+pub(crate) async fn store_with_one_lane(database: &Database) -> PostgresStore {
+    let builder = PostgresStore::builder().append_lanes(1);
+    builder.connect(database.url()).await.expect("the database is there")
 }
 
 /// A connection of somebody else.
@@ -77,14 +103,47 @@ pub(crate) async fn until(connection: &mut PgConnection, query: &'static str) {
     }
 }
 
-/// Takes the lock of appends, as a process does that is slow to append.
+/// Takes the lock of appends for itself alone, which no append does: so they all wait, until the transaction ends.
 pub(crate) async fn take_the_lock(connection: &mut PgConnection) {
-    run(connection, "BEGIN; SELECT pg_advisory_xact_lock(x'66616374'::int, 1)").await;
+    run(
+        connection,
+        "BEGIN; SELECT pg_advisory_xact_lock(1717658484, 'factum_events'::regclass::oid::integer)",
+    )
+    .await;
 }
 
-/// That as many backends wait for the lock of appends.
+/// That one backend waits for the lock of appends.
 pub(crate) const ONE_WAITS_FOR_THE_LOCK: &str = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' \
     AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Makes appends to `order/slow` stop between the insert and the commit, the first so many of them.
+pub(crate) async fn pause_in_the_insert(connection: &mut PgConnection, times: u32, seconds: f64) {
+    pause(connection, times, seconds, "TRIGGER pause AFTER INSERT ON factum_events").await;
+}
+
+/// The same in the commit.
+pub(crate) async fn pause_in_the_commit(connection: &mut PgConnection, times: u32, seconds: f64) {
+    let when = "CONSTRAINT TRIGGER pause AFTER INSERT ON factum_events DEFERRABLE INITIALLY DEFERRED";
+    pause(connection, times, seconds, when).await;
+}
+
+async fn pause(connection: &mut PgConnection, times: u32, seconds: f64, when: &str) {
+    // A sequence counts also what is rolled back.
+    let sql = format!(
+        "CREATE SEQUENCE pauses;
+         CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN
+             IF nextval(''pauses'') <= {times} THEN PERFORM pg_sleep({seconds}); END IF;
+             RETURN NULL;
+         END';
+         CREATE {when} FOR EACH ROW WHEN (NEW.stream = 'slow') EXECUTE FUNCTION pause()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.expect("makes the trigger");
+}
+
+/// That one append has stopped so.
+pub(crate) const ONE_SLEEPS: &str =
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
 
 /// That nothing of anybody but the asking connection is open in the database.
 pub(crate) const ALL_IS_QUIET: &str = "SELECT \
@@ -118,13 +177,46 @@ pub(crate) fn one(id: &str, expected: Expected) -> Append {
 }
 
 pub(crate) async fn events_of(store: &PostgresStore, id: &str) -> Vec<RecordedEvent> {
-    let read = ReadStream { stream: stream(id), after: Version::NONE, limit: usize::MAX };
+    let read = ReadStream::new(stream(id)).limit(usize::MAX);
     store.read_stream(read).await.expect("reads").events
 }
 
+/// What the feed has, to its end.
 pub(crate) async fn all_events(store: &PostgresStore) -> Vec<RecordedEvent> {
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: usize::MAX };
-    store.read_all(read).await.expect("reads").events
+    let (mut events, mut after) = (Vec::new(), Position::START);
+    loop {
+        let page = store.read_all(ReadAll::after(after)).await.expect("reads");
+        events.extend(page.events);
+        after = page.checkpoint.position;
+        if page.end {
+            return events;
+        }
+    }
+}
+
+/// Reads on until it has seen as many events.
+pub(crate) async fn follow(store: PostgresStore, events: usize) -> Vec<RecordedEvent> {
+    let (mut seen, mut after) = (Vec::new(), Position::START);
+    while seen.len() < events {
+        store.wait(after).await.expect("waits");
+        let page = store.read_all(ReadAll::after(after).limit(50)).await.expect("reads");
+        assert!(page.checkpoint.position >= after);
+        after = page.checkpoint.position;
+        seen.extend(page.events);
+    }
+    seen
+}
+
+pub(crate) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.position.0).collect()
+}
+
+/// The answer to a query that has one.
+pub(crate) async fn ask<T>(connection: &mut PgConnection, query: &'static str) -> T
+where
+    T: sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres> + Send + Unpin,
+{
+    sqlx::query_scalar(query).fetch_one(connection).await.unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
 /// What is wrong with the store, if the append failed for that.

@@ -3,7 +3,13 @@
 mod checkpoints;
 mod concurrency;
 mod faults;
+mod feed;
 mod given;
 mod migrations;
+mod network;
+mod plans;
+mod race;
 mod reading;
-mod silence;
+mod restarts;
+mod round_trips;
+mod transaction;

@@ -2,34 +2,34 @@
 
 use std::process::Command;
 
-use factum_core::store::{Filter, ReadAll, ReadStream};
+use factum_core::store::{ReadAll, ReadCategory, ReadStream};
 use factum_core::{
-    Checkpoints, EventStore, Expected, Position, StoreError, StoreErrorKind, Transactional, Version,
+    Checkpoints, EventId, EventStore, Expected, Position, StoreError, StoreErrorKind, Transactional,
 };
 use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 use sqlx::PgConnection;
 
 use crate::given::{
-    ALL_IS_QUIET, PATIENCE, database, empty_database, kind_of, migrations, one, run, store, stranger, stream,
-    until,
+    ALL_IS_QUIET, PATIENCE, database, empty_database, kind_of, last_migration, migrations, one, run, store,
+    stranger, stream, until,
 };
-
-const LAST: i64 = 2;
 
 /// What every kind of call says.
 async fn refusals(store: &PostgresStore) -> Vec<StoreErrorKind> {
-    let read_stream = ReadStream { stream: stream("1"), after: Version::NONE, limit: 1 };
-    let read_all = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let read_stream = ReadStream::new(stream("1")).limit(1);
+    let read_all = ReadAll::after(Position::START).limit(1);
     let (from, to) = (Position::START, Position(1));
     let kind = |error: StoreError| error.kind().clone();
     vec![
         kind_of(store.append(one("1", Expected::Any)).await),
         store.read_stream(read_stream).await.map_err(kind).expect_err("refused"),
         store.read_all(read_all).await.map_err(kind).expect_err("refused"),
+        store.find_event(EventId::new()).await.map_err(kind).expect_err("refused"),
+        store.read_category(ReadCategory::new("order")).await.map_err(kind).expect_err("refused"),
         store.wait(Position::START).await.map_err(kind).expect_err("refused"),
         store.checkpoint("s").await.map_err(kind).expect_err("refused"),
-        store.move_checkpoint("s", from, to).await.map_err(kind).expect_err("refused"),
+        store.move_checkpoint("s", from.into(), to.into()).await.map_err(kind).expect_err("refused"),
         store.begin().await.map(drop).map_err(kind).expect_err("refused"),
     ]
 }
@@ -41,12 +41,12 @@ async fn tables(connection: &mut PgConnection) -> Vec<String> {
         .expect("the catalog is readable")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_without_tables_is_refused_and_left_alone() {
     let database = empty_database().await;
     let store = store(&database).await;
     for kind in refusals(&store).await {
-        assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: LAST });
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: last_migration().await });
     }
     assert_eq!(tables(&mut stranger(&database).await).await, [""; 0]);
 
@@ -54,19 +54,19 @@ async fn a_database_without_tables_is_refused_and_left_alone() {
     store.append(one("1", Expected::NoStream)).await.expect("appends after the migration");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_database_is_refused_and_brought_up() {
     let database = empty_database().await;
     migrations().await.run_to(1, &mut stranger(&database).await).await.expect("migrates half the way");
     let store = store(&database).await;
     for kind in refusals(&store).await {
-        assert_eq!(kind, StoreErrorKind::NotMigrated { found: Some(1), needed: LAST });
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: Some(1), needed: last_migration().await });
     }
     store.migrate().await.expect("does the rest");
     store.append(one("1", Expected::NoStream)).await.expect("appends");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_database_is_refused() {
     let database = database().await;
     let newer = "INSERT INTO _factum_migrations (version, description, success, checksum, execution_time)
@@ -76,18 +76,18 @@ async fn a_newer_database_is_refused() {
     let mut kinds = refusals(&store).await;
     kinds.push(store.migrate().await.expect_err("refused").kind().clone());
     for kind in kinds {
-        assert_eq!(kind, StoreErrorKind::NewerThanProgram { found: 9000, known: LAST });
+        assert_eq!(kind, StoreErrorKind::NewerThanProgram { found: 9000, known: last_migration().await });
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_that_vanish_are_reported_as_missing() {
     let database = database().await;
     let store = store(&database).await;
     store.append(one("1", Expected::Any)).await.expect("appends");
     run(&mut stranger(&database).await, "DROP TABLE factum_events CASCADE").await;
     let kind = kind_of(store.append(one("1", Expected::Any)).await);
-    assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: LAST });
+    assert_eq!(kind, StoreErrorKind::NotMigrated { found: None, needed: last_migration().await });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn many_processes_may_migrate_at_once() {
     until(&mut stranger(&database).await, ALL_IS_QUIET).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_fails_locks_nobody_out() {
     let database = empty_database().await;
     let mut stranger = stranger(&database).await;
@@ -121,7 +121,7 @@ async fn a_migration_that_fails_locks_nobody_out() {
     tokio::time::timeout(PATIENCE, again.migrate()).await.expect("is not locked out").expect("migrates");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_program_and_sqlx_migrate_alike() {
     let (ours, theirs) = (empty_database().await, empty_database().await);
     let store_of_ours = store(&ours).await;
@@ -163,6 +163,11 @@ async fn schema_sql_is_what_the_migrations_add_up_to() {
     };
     let (migrated, from_file) = (of_factum(dump(&migrated).await), of_factum(dump(&from_file).await));
     assert!(migrated.len() > 30, "too little to compare: {migrated:#?}");
+    let missing = |here: &[String], there: &[String]| -> Vec<String> {
+        here.iter().filter(|line| !there.contains(line)).cloned().collect()
+    };
+    assert_eq!(missing(&migrated, &from_file), [""; 0], "is not in the file");
+    assert_eq!(missing(&from_file, &migrated), [""; 0], "is in the file only");
     assert_eq!(migrated, from_file);
 }
 

@@ -16,10 +16,10 @@ fn named(name: &str) -> Filter {
 }
 
 async fn page(store: &PostgresStore, after: u64, filter: Filter, limit: usize) -> Page {
-    store.read_all(ReadAll { after: Position(after), filter, limit }).await.expect("reads")
+    store.read_all(ReadAll::after(Position(after)).filter(filter).limit(limit)).await.expect("reads")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_filter_that_matches_nothing_moves_on_window_by_window() {
     let database = database().await;
     let store = store(&database).await;
@@ -30,9 +30,9 @@ async fn a_filter_that_matches_nothing_moves_on_window_by_window() {
     run(&mut stranger(&database).await, many).await;
 
     let first = page(&store, 0, named("rare"), 10).await;
-    assert_eq!((first.events.len(), first.position, first.end), (0, Position(20_000), false));
+    assert_eq!((first.events.len(), first.checkpoint.position, first.end), (0, Position(20_000), false));
     let second = page(&store, 20_000, named("rare"), 10).await;
-    assert_eq!((second.events.len(), second.position, second.end), (0, Position(25_000), true));
+    assert_eq!((second.events.len(), second.checkpoint.position, second.end), (0, Position(25_000), true));
     // Where nothing is filtered nothing is looked at in vain.
     assert_eq!(page(&store, 0, Filter::all(), 22_000).await.events.len(), 22_000);
 
@@ -41,10 +41,10 @@ async fn a_filter_that_matches_nothing_moves_on_window_by_window() {
     let rare = Append::to(stream("2"), Expected::Any, vec![event_named("rare")]);
     let at = store.append(rare).await.expect("appends").position;
     let third = page(&store, 25_000, named("rare"), 10).await;
-    assert_eq!((third.events.len(), third.position, third.end), (1, at, true));
+    assert_eq!((third.events.len(), third.checkpoint.position, third.end), (1, at, true));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_are_filtered_as_pairs() {
     let database = database().await;
     let store = store(&database).await;
@@ -58,7 +58,7 @@ async fn streams_are_filtered_as_pairs() {
     assert_eq!(found, wanted);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_category_that_cannot_be_is_filtered_like_any_other() {
     let database = database().await;
     let store = store(&database).await;
@@ -72,13 +72,13 @@ async fn a_category_that_cannot_be_is_filtered_like_any_other() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_no_store_has_written_is_named() {
     let database = database().await;
     let store = store(&database).await;
     store.append(one("1", Expected::Any)).await.expect("appends");
     run(&mut stranger(&database).await, "UPDATE factum_events SET metadata = 'none'").await;
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1 };
+    let read = ReadAll::after(Position::START).limit(1);
     let error = store.read_all(read).await.expect_err("no metadata");
     assert_eq!(*error.kind(), StoreErrorKind::Corrupt);
     let source = std::error::Error::source(&error).expect("says where").to_string();
@@ -100,7 +100,7 @@ async fn a_waiting_reader_notices_another_process() {
         .expect("no error");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_append_is_written_in_parts_and_whole() {
     let database = database().await;
     let store = store(&database).await;
@@ -120,7 +120,7 @@ async fn a_large_append_is_written_in_parts_and_whole() {
     assert_eq!(transactions, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_there_as_jsonb_where_it_can_be() {
     let database = database().await;
     let store = store(&database).await;
@@ -158,7 +158,7 @@ async fn the_log_is_there_as_jsonb_where_it_can_be() {
     assert_eq!(rows, expected);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_search_path_says_where_the_tables_are() {
     let database = empty_database().await;
     let mut stranger = stranger(&database).await;

@@ -1,0 +1,178 @@
+//! Streams as a whole: deleted, archived, restored and truncated.
+//!
+//! Each is one statement under the lock of appends, which it has to itself: so no append is under way that has looked at the
+//! stream before. It waits for that lock only for a moment and then tries again, because appends wait behind it.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use factum_core::retention::{Closing, Retention, no_such_stream};
+use factum_core::store::{Appended, Cursor, ReadStream, StreamPage};
+use factum_core::{
+    AppendError, Conflict, EventId, Expected, Position, StoreError, StreamClosed, StreamId, Version,
+};
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::append::expectation;
+use crate::error::Fault;
+use crate::page::{self, Budget};
+use crate::read::limit_column;
+use crate::row::{EventRow, column, number};
+
+const RETENTION: &str = "set apart";
+const READ_ARCHIVED: &str = "read archived";
+
+/// How long it waits for appends that are under way, in milliseconds; as long, others wait behind it.
+const LOCK_MS: i32 = 100;
+
+/// What the database answers to a change of a stream as a whole.
+struct Answer {
+    at_position: Option<i64>,
+    at_time: Option<DateTime<Utc>>,
+    last_version: Option<i64>,
+    closed_by: Option<String>,
+}
+
+#[async_trait]
+impl Retention for PostgresStore {
+    async fn delete_stream(&self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
+        self.close_stream(stream, expected, Closing::Deleted).await
+    }
+
+    async fn archive_stream(&self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
+        self.close_stream(stream, expected, Closing::Archived).await
+    }
+
+    async fn restore_stream(&self, stream: &StreamId) -> Result<Appended, AppendError> {
+        let database = self.database();
+        let id = Uuid::now_v7();
+        let answer = database
+            .retrying(RETENTION, || async {
+                let mut lease = database.lease(RETENTION).await?;
+                let answer = sqlx::query_file_as!(
+                    Answer,
+                    "src/sql/restore.sql",
+                    LOCK_MS,
+                    stream.category(),
+                    stream.id(),
+                    id
+                )
+                .fetch_one(&mut *lease);
+                let answer = database.within_commit(RETENTION, answer).await?;
+                lease.put_back();
+                Ok(answer)
+            })
+            .await?;
+        self.wake();
+        answer.settle(stream, Expected::Exists)
+    }
+
+    async fn truncate_stream(&self, stream: &StreamId, before: Version) -> Result<(), AppendError> {
+        let database = self.database();
+        let answer = database
+            .retrying(RETENTION, || async {
+                let mut lease = database.lease(RETENTION).await?;
+                let answer = sqlx::query_file!(
+                    "src/sql/truncate.sql",
+                    LOCK_MS,
+                    stream.category(),
+                    stream.id(),
+                    column(before.0)
+                )
+                .fetch_one(&mut *lease);
+                let answer = database.within_commit(RETENTION, answer).await?;
+                lease.put_back();
+                Ok(answer)
+            })
+            .await?;
+        let last = answer.last_version.map(|version| Version(number(version)));
+        if let Some(closing) = answer.closed_by.as_deref().and_then(Closing::of_event) {
+            return Err(StreamClosed { stream: stream.clone(), closing }.into());
+        }
+        let expected = Expected::Exactly(before);
+        match last {
+            None => Err(no_such_stream(stream, expected)),
+            Some(last) if last < before => {
+                Err(Conflict { stream: stream.clone(), expected, actual: Some(last) }.into())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn read_archived(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        let database = self.database();
+        let (after, before) = match read.cursor {
+            Cursor::After(version) => (Some(column(version.0)), None),
+            Cursor::Before(version) => (None, Some(column(version.0))),
+        };
+        database
+            .retrying(READ_ARCHIVED, || async {
+                let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
+                let mut lease = database.lease(READ_ARCHIVED).await?;
+                let rows = sqlx::query_file_as!(
+                    EventRow,
+                    "src/sql/read_archived.sql",
+                    read.stream.category(),
+                    read.stream.id(),
+                    after,
+                    before,
+                    limit_column(budget.rows().saturating_add(1)),
+                )
+                .fetch(&mut *lease);
+                let page = page::fill(database, READ_ARCHIVED, budget, rows).await?;
+                lease.put_back_if(page.is_drained);
+                Ok(StreamPage { events: page.events, end: page.is_last })
+            })
+            .await
+    }
+}
+
+impl PostgresStore {
+    async fn close_stream(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        closing: Closing,
+    ) -> Result<Appended, AppendError> {
+        let database = self.database();
+        let id = EventId::new();
+        let answer = database
+            .retrying(RETENTION, || async {
+                let mut lease = database.lease(RETENTION).await?;
+                let answer = sqlx::query_file_as!(
+                    Answer,
+                    "src/sql/close.sql",
+                    LOCK_MS,
+                    stream.category(),
+                    stream.id(),
+                    expectation(expected),
+                    id.0,
+                    closing.event_name(),
+                )
+                .fetch_one(&mut *lease);
+                let answer = database.within_commit(RETENTION, answer).await?;
+                lease.put_back();
+                Ok(answer)
+            })
+            .await?;
+        self.wake();
+        answer.settle(stream, expected)
+    }
+}
+
+impl Answer {
+    fn settle(self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
+        if let Some(closing) = self.closed_by.as_deref().and_then(Closing::of_event) {
+            return Err(StreamClosed { stream: stream.clone(), closing }.into());
+        }
+        let actual = self.last_version.map(|version| Version(number(version)));
+        match (self.at_position, self.at_time, actual) {
+            (Some(position), Some(recorded_at), Some(version)) => {
+                Ok(Appended { position: Position(number(position)), recorded_at, versions: vec![version] })
+            }
+            (None, _, None) => Err(no_such_stream(stream, expected)),
+            (None, ..) => Err(Conflict { stream: stream.clone(), expected, actual }.into()),
+            _ => Err(Fault::Unconfirmed.during(RETENTION).into()),
+        }
+    }
+}

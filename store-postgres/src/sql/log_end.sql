@@ -1,0 +1,1 @@
+SELECT factum_head() AS "position!"

@@ -1,0 +1,1 @@
+SELECT setval('factum_position', $1) AS "position!"

@@ -1,0 +1,284 @@
+//! A network that breaks, falls silent or is slow: calls end in time, are repeated where that is safe, and the pool has
+//! its places back.
+
+use std::time::{Duration, Instant};
+
+use factum_core::{
+    Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version,
+};
+use factum_postgres::{Builder, PostgresStore};
+use factum_testkit::{Database, Proxy};
+
+use crate::given::{
+    ALL_IS_QUIET, PATIENCE, all_events, ask, database, event, events_of, kind_of, one, positions, run, store,
+    stranger, stream, until,
+};
+
+/// A store that reaches the database through a proxy. It is used once, so that everything is made ready.
+async fn through_a_proxy(database: &Database, builder: Builder) -> (PostgresStore, Proxy) {
+    let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
+    let store = builder.connect(proxy.url()).await.expect("connects");
+    store.checkpoint("s").await.expect("reads");
+    settle().await;
+    (store, proxy)
+}
+
+/// Two connections, no second attempt, and little patience.
+fn hasty() -> Builder {
+    PostgresStore::builder()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(2))
+        .answer_timeout(Duration::from_millis(300))
+        .retry_for(Duration::ZERO)
+}
+
+async fn both_connections_work(store: &PostgresStore) {
+    let both = async { tokio::join!(store.checkpoint("s"), store.checkpoint("s")) };
+    let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("in time");
+    one.and(other).expect("each has a connection");
+}
+
+/// After this the pool has its connections back.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_network_costs_time_but_no_connection() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty()).await;
+    both_connections_work(&store).await;
+    settle().await;
+    proxy.silence();
+    // One waits until its time is up, one is dropped.
+    let read = store.checkpoint("s").await.expect_err("nobody answers");
+    assert_eq!(*read.kind(), StoreErrorKind::Busy);
+    let _ = tokio::time::timeout(Duration::from_millis(50), store.checkpoint("s")).await;
+    proxy.heal().expect("heals");
+    both_connections_work(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_falls_silent_after_the_answer_costs_no_connection() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty()).await;
+    both_connections_work(&store).await;
+    settle().await;
+    for _ in 0..2 {
+        // The next answer is for the caller. With the one after it the pool asks whether the connection is alive.
+        proxy.swallow_answer(2);
+        store.checkpoint("s").await.expect("has its answer");
+        settle().await;
+        assert_eq!(proxy.rules_waiting(), 0);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    both_connections_work(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_into_silence_ends_in_time_and_holds_up_no_other() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty()).await;
+    proxy.silence();
+    let append = one("1", Expected::Any);
+    let lost = tokio::time::timeout(PATIENCE, store.append(append.clone())).await.expect("in time");
+    assert_eq!(kind_of(lost), StoreErrorKind::OutcomeUnknown);
+    proxy.heal().expect("heals");
+    store.append(append).await.expect("appends");
+    assert_eq!(events_of(&store, "1").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meets_silence_is_repeated_when_the_network_is_back() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty().retry_for(PATIENCE)).await;
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    proxy.silence();
+    let append = tokio::spawn({
+        let store = store.clone();
+        async move { store.append(one("1", Expected::Any)).await }
+    });
+    let read = tokio::spawn({
+        let store = store.clone();
+        async move { all_events(&store).await }
+    });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!append.is_finished() && !read.is_finished());
+    proxy.heal().expect("heals");
+    let appended = tokio::time::timeout(PATIENCE, append).await.expect("in time").expect("no panic");
+    assert_eq!(appended.expect("appends").version(), Version(2));
+    tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("no panic");
+    assert_eq!(positions(&all_events(&store).await), [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_client_has_fallen_silent_is_ended_and_the_feed_goes_on() {
+    let database = database().await;
+    let (vanishing, proxy) = through_a_proxy(&database, hasty()).await;
+    let mut tx = vanishing.begin().await.expect("begins");
+    vanishing.append_in(&mut tx, one("vanishing", Expected::Any)).await.expect("appends");
+    proxy.silence();
+    let other = store(&database).await;
+    other.append(one("1", Expected::Any)).await.expect("does not wait");
+    // Nobody has told the server that the connection ended.
+    let waited = tokio::time::timeout(Duration::from_secs(5), other.wait(Position::START)).await;
+    waited.expect("the server gives it up").expect("waits");
+    assert_eq!(positions(&all_events(&other).await), [2]);
+    vanishing.commit(tx).await.expect_err("was rolled back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_does_not_reach_the_server_is_sent_again() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    proxy.cut_before("factum_append");
+    let appended = store.append(one("1", Expected::NoStream)).await.expect("appends");
+    assert_eq!((proxy.rules_waiting(), appended.position), (0, Position(1)), "no position was drawn before");
+    assert_eq!(events_of(&store, "1").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_answer_is_lost_is_recorded_once() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    for (id, expected) in [("any", Expected::Any), ("new", Expected::NoStream)] {
+        proxy.cut_after("factum_append");
+        let append = one(id, expected);
+        let appended = store.append(append.clone()).await.expect("is repeated");
+        assert_eq!(proxy.rules_waiting(), 0);
+        let events = events_of(&store, id).await;
+        assert_eq!(events.len(), 1);
+        assert_eq!((events[0].position, events[0].recorded_at), (appended.position, appended.recorded_at));
+        assert_eq!(store.append(append).await.expect("is known"), appended);
+    }
+    // And so is one to several streams.
+    proxy.cut_after("factum_append_group");
+    let two = one("2", Expected::NoStream).and(stream("3"), Expected::NoStream, vec![event(), event()]);
+    let appended = store.append(two).await.expect("is repeated");
+    assert_eq!(appended.versions, [Version(1), Version(2)]);
+    assert_eq!(positions(&all_events(&store).await), [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_group_whose_answer_is_lost_each_append_is_recorded_once() {
+    let database = database().await;
+    let builder = PostgresStore::builder().append_lanes(1);
+    let (store, proxy) = through_a_proxy(&database, builder).await;
+    proxy.cut_after("factum_append_group");
+    let tasks: Vec<_> = (0..40)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(one(&number.to_string(), Expected::NoStream)).await })
+        })
+        .collect();
+    for task in tasks {
+        let appended = tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic");
+        assert_eq!(appended.expect("appends").version(), Version(1));
+    }
+    assert_eq!(proxy.rules_waiting(), 0, "there was a group");
+    assert_eq!(all_events(&store).await.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_cut_in_the_commit_is_of_unknown_outcome_and_whole() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    run(&mut stranger(&database).await, "CREATE TABLE notes (note text)").await;
+    for (id, is_done) in [("before", false), ("after", true)] {
+        let mut tx = store.begin().await.expect("begins");
+        sqlx::query("INSERT INTO notes VALUES ($1)").bind(id).execute(&mut *tx).await.expect("writes");
+        store.append_in(&mut tx, one(id, Expected::NoStream)).await.expect("appends");
+        if is_done {
+            proxy.cut_after("COMMIT");
+        } else {
+            proxy.cut_before("COMMIT");
+        }
+        let unknown = store.commit_with_checkpoint(tx, id, Checkpoint::START, Position(7).into()).await;
+        assert_eq!(*unknown.expect_err("no answer").kind(), StoreErrorKind::OutcomeUnknown);
+        assert_eq!(proxy.rules_waiting(), 0);
+        until(&mut stranger(&database).await, ALL_IS_QUIET).await;
+        assert_eq!(events_of(&store, id).await.len(), usize::from(is_done));
+        let at = store.checkpoint(id).await.expect("reads").position;
+        assert_eq!(at, Position(if is_done { 7 } else { 0 }));
+    }
+    let notes = "SELECT string_agg(note, ' ') FROM notes";
+    assert_eq!(ask::<String>(&mut stranger(&database).await, notes).await, "after");
+    assert_eq!(positions(&all_events(&store).await), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_noticed_by_nobody_who_reads_or_waits() {
+    let database = database().await;
+    let (reader, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    let writer = store(&database).await;
+    for number in 1..=5 {
+        let waiting = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.wait(Position(number - 1)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        proxy.cut();
+        writer.append(one("1", Expected::Any)).await.expect("appends");
+        let waited = tokio::time::timeout(PATIENCE, waiting).await.expect("in time").expect("no panic");
+        waited.expect("connects again");
+        proxy.cut();
+        let expected: Vec<u64> = (1..=number).collect();
+        assert_eq!(positions(&all_events(&reader).await), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_slow_network_a_lone_append_costs_one_round_trip() {
+    const ONE_WAY: Duration = Duration::from_millis(150);
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    // Statements are prepared once on each connection.
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    settle().await;
+    proxy.delay(ONE_WAY);
+    let begin = Instant::now();
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    let taken = begin.elapsed();
+    assert!(taken > 2 * ONE_WAY && taken < 4 * ONE_WAY, "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_after_a_group_was_committed_is_no_refusal() {
+    let database = database().await;
+    // With no second attempt, so that nothing hides what was answered.
+    let (store, proxy) = through_a_proxy(&database, hasty().append_lanes(1)).await;
+    let known = one("known", Expected::Any);
+    store.append(known.clone()).await.expect("appends");
+    let mut holder = stranger(&database).await;
+    for turn in 1..=5 {
+        // The first append waits, so that the others share a group: new ones, and one whose ids have to be looked up.
+        run(
+            &mut holder,
+            "BEGIN; SELECT pg_advisory_xact_lock(1717658484, 'factum_events'::regclass::oid::integer)",
+        )
+        .await;
+        let ahead = tokio::spawn({
+            let store = store.clone();
+            async move { store.append(one("ahead", Expected::Any)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        proxy.cut_before("-- Where events are or were.");
+        let group = [one("new", Expected::Any), known.clone(), one("other", Expected::Any)].map(|append| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(append).await })
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        run(&mut holder, "ROLLBACK").await;
+        ahead.await.expect("no panic").expect("appends");
+        for (append, id) in group.into_iter().zip(["new", "known", "other"]) {
+            let outcome = append.await.expect("no panic");
+            // Whether the repetition is answered or not, the new ones were recorded and their callers hear of it.
+            assert!(outcome.is_ok() || id == "known", "{id}: {outcome:?}");
+        }
+        proxy.heal().expect("heals");
+        for id in ["new", "other"] {
+            assert_eq!(events_of(&store, id).await.len(), turn, "in stream {id}");
+        }
+        assert_eq!(events_of(&store, "known").await.len(), 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Every statement on the hot path finds its rows by an index: in an empty database, since a connection may go on using
+//! the plan when the tables are large, and in a full one.
+
+use factum_core::store::{Append, ReadStream};
+use factum_core::{Expected, Transactional, Version};
+use factum_postgres::PostgresStore;
+use factum_testkit::Database;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use crate::given::{database, event, one, run, stranger, stream};
+
+/// A statement in `src/sql`, and the types of its parameters.
+macro_rules! statement {
+    ($name:literal, $types:literal) => {
+        ($name, include_str!(concat!("../../src/sql/", $name, ".sql")), $types)
+    };
+}
+
+/// A statement, how it is called, and the types of its parameters.
+type Statement = (&'static str, &'static str, &'static str);
+
+const LOOK_UP: Statement = statement!("look_up", "text[], text[]");
+const PLACES: Statement = statement!("places", "uuid[]");
+const READ_STREAM: Statement = statement!("read_stream", "text, text, bigint, bigint");
+const READ_STREAM_BACK: Statement = statement!("read_stream_back", "text, text, bigint, bigint");
+const FIND_EVENT: Statement = statement!("find_event", "uuid");
+const READ_CATEGORY: Statement = statement!("read_category", "text, text, bigint");
+const HEAD: Statement = statement!("head", "bigint");
+const READ_ALL: Statement =
+    statement!("read_all", "bigint, bigint, bigint, text[], text[], text[], text[], text, bigint");
+const CHECKPOINT: Statement = statement!("checkpoint", "text");
+const MOVE_CHECKPOINT: Statement = statement!("move_checkpoint", "text, bigint, uuid, bigint, uuid");
+
+/// The plan that serves whatever the parameters are, line by line.
+async fn plan(connection: &mut PgConnection, (name, sql, types): Statement) -> Vec<String> {
+    run(connection, "SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL").await;
+    let prepare = format!("PREPARE {name} ({types}) AS\n{sql}");
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.expect("is one statement");
+    let nulls = types.split(", ").map(|_| "NULL").collect::<Vec<_>>().join(", ");
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({nulls})");
+    let lines = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("explains");
+    lines.iter().map(|line| line.get(0)).collect()
+}
+
+/// Enough for an index to pay, in each table.
+async fn fill(connection: &mut PgConnection) {
+    let rows = "INSERT INTO factum_events (position, event_id, category, stream, version, name, schema_version, codec,
+                                           payload, metadata, recorded_at)
+                SELECT nextval('factum_position'), gen_random_uuid(), 'customer', n % 1000, 1 + n / 1000, 'tested', 1,
+                       'json', '{}', '{}', now()
+                FROM generate_series(0, 99999) AS n;
+                INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
+                SELECT nextval('factum_position'), gen_random_uuid(), 'parcel', n % 1000, 1 + n / 1000, now()
+                FROM generate_series(0, 19999) AS n;
+                INSERT INTO factum_checkpoints (subscription, position) SELECT n, 1 FROM generate_series(1, 2000) AS n";
+    run(connection, rows).await;
+}
+
+/// That each table of ours is looked into by an index, and by a condition on it.
+fn assert_indexed(plan: &[String], name: &str) {
+    let whole = plan.join("\n");
+    for (at, line) in plan.iter().enumerate() {
+        let is_ours = line.contains(" on factum_") && line.contains("Scan");
+        let has_condition = plan.get(at + 1).is_some_and(|next| next.contains(" Cond: "));
+        assert!(!is_ours || (!line.contains("Seq Scan") && has_condition), "{name}: {line}\n{whole}");
+    }
+}
+
+async fn assert_all_indexed(database: &Database, statements: &[Statement]) {
+    let mut connection = stranger(database).await;
+    for &statement in statements {
+        assert_indexed(&plan(&mut connection, statement).await, statement.0);
+    }
+    fill(&mut connection).await;
+    run(&mut connection, "ANALYZE").await;
+    for &statement in statements {
+        assert_indexed(&plan(&mut connection, statement).await, statement.0);
+    }
+}
+
+#[tokio::test]
+async fn streams_and_events_are_found_by_an_index() {
+    let statements = [READ_STREAM, READ_STREAM_BACK, FIND_EVENT, READ_CATEGORY];
+    assert_all_indexed(&database().await, &statements).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_read_in_the_order_of_the_index() {
+    let database = database().await;
+    let mut connection = stranger(&database).await;
+    for is_full in [false, true] {
+        if is_full {
+            fill(&mut connection).await;
+            run(&mut connection, "ANALYZE").await;
+        }
+        for (statement, direction, comparison) in
+            [(READ_STREAM, "", ">"), (READ_STREAM_BACK, " Backward", "<")]
+        {
+            let plan: Vec<_> =
+                plan(&mut connection, statement).await.iter().map(|line| line.trim().to_owned()).collect();
+            let expected = [
+                "Limit".to_owned(),
+                format!("->  Index Scan{direction} using factum_events_stream_version_key on factum_events"),
+                format!("Index Cond: ((category = $1) AND (stream = $2) AND (version {comparison} $3))"),
+            ];
+            assert_eq!(plan, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_feed_is_read_by_an_index() {
+    assert_all_indexed(&database().await, &[READ_ALL]).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_feed_is_found_by_an_index() {
+    assert_all_indexed(&database().await, &[HEAD]).await;
+}
+
+#[tokio::test]
+async fn checkpoints_are_found_by_an_index() {
+    assert_all_indexed(&database().await, &[CHECKPOINT, MOVE_CHECKPOINT]).await;
+}
+
+#[tokio::test]
+async fn what_an_append_looks_up_is_found_by_an_index() {
+    assert_all_indexed(&database().await, &[LOOK_UP, PLACES]).await;
+}
+
+/// How often this transaction has read a table of ours from end to end, and how often by an index.
+const SCANS: &str = "SELECT sum(seq_scan)::bigint, sum(idx_scan)::bigint FROM pg_stat_xact_user_tables
+                     WHERE relname IN ('factum_events', 'factum_archive')";
+
+async fn scans(tx: &mut PgConnection) -> (i64, i64) {
+    sqlx::query_as(SCANS).fetch_one(tx).await.expect("counts")
+}
+
+/// Appends of every kind, often enough for the server to settle on a plan. Answers how often they have read a table from
+/// end to end.
+async fn append_often(store: &PostgresStore) -> i64 {
+    let mut tx = store.begin().await.expect("begins");
+    let before = scans(&mut tx).await;
+    for _ in 0..10 {
+        let page = store.read_stream_in(&mut tx, ReadStream::last(stream("1"))).await.expect("reads");
+        let last = page.events.first().map_or(Version::NONE, |event| event.version);
+        let next = one("1", Expected::Exactly(last));
+        store.append_in(&mut tx, next.clone()).await.expect("appends");
+        store.append_in(&mut tx, next).await.expect("is known");
+        store.append_in(&mut tx, one("2", Expected::Any)).await.expect("appends");
+        store.append_in(&mut tx, one("2", Expected::NoStream)).await.expect_err("a conflict");
+        let many = Append::to(stream("3"), Expected::Any, std::iter::repeat_with(event).take(100).collect());
+        store.append_in(&mut tx, many.clone()).await.expect("appends");
+        let two = many.and(stream("4"), Expected::Any, vec![event()]);
+        store.append_in(&mut tx, two).await.expect_err("is known in part");
+        let two = one("3", Expected::Any).and(stream("4"), Expected::Any, vec![event()]);
+        store.append_in(&mut tx, two).await.expect("appends");
+    }
+    let after = scans(&mut tx).await;
+    assert!(after.1 > before.1 + 100);
+    store.commit(tx).await.expect("commits");
+    after.0 - before.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_read_no_large_table_from_end_to_end() {
+    let database = database().await;
+    // One connection, so that the plans of the empty tables meet the full ones.
+    let builder = PostgresStore::builder().max_connections(1).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    append_often(&store).await;
+    let mut stranger = stranger(&database).await;
+    fill(&mut stranger).await;
+    assert_eq!(append_often(&store).await, 0, "with the plans for empty tables");
+    run(&mut stranger, "ANALYZE").await;
+    assert_eq!(append_often(&store).await, 0, "with the plans for full ones");
+}
