@@ -1,7 +1,7 @@
 //! Checkpoints: where a subscription is, moved only by those who know where it was.
 
 use factum_core::store::{Filter, ReadAll};
-use factum_core::{Checkpoints, EventStore, Position, Transactional};
+use factum_core::{Checkpoint, Checkpoints, EventId, EventStore, Position, StoreErrorKind, Transactional};
 
 use crate::Fixture;
 use crate::given::{some, stream};
@@ -14,7 +14,7 @@ pub async fn begins_at_the_start<F: Fixture>(fixture: F) {
     assert_eq!(at(store, "new").await, Position::START);
     let [first, _] = two_positions(store).await;
     assert_eq!(at(store, "new").await, Position::START);
-    store.move_checkpoint("other", Position::START, first).await.expect("it was there");
+    store.move_checkpoint("other", Position::START.into(), first.into()).await.expect("it was there");
     assert_eq!(at(store, "new").await, Position::START);
 }
 
@@ -23,7 +23,7 @@ pub async fn moves_from_where_it_was<F: Fixture>(fixture: F) {
     let store = fixture.store();
     let [first, second] = two_positions(store).await;
     for (from, to) in [(Position::START, first), (first, second)] {
-        store.move_checkpoint("s", from, to).await.expect("it was there");
+        store.move_checkpoint("s", from.into(), to.into()).await.expect("it was there");
         assert_eq!(at(store, "s").await, to);
         assert_eq!(at(&store.clone(), "s").await, to);
     }
@@ -35,10 +35,10 @@ pub async fn may_stay_and_may_go_back<F: Fixture>(fixture: F) {
     let [first, second] = two_positions(store).await;
     let start = Position::START;
     for (from, to) in [(start, start), (start, second), (second, second), (second, first), (first, start)] {
-        store.move_checkpoint("s", from, to).await.expect("it was there");
+        store.move_checkpoint("s", from.into(), to.into()).await.expect("it was there");
         assert_eq!(at(store, "s").await, to);
     }
-    store.move_checkpoint("s", start, first).await.expect("it was there");
+    store.move_checkpoint("s", start.into(), first.into()).await.expect("it was there");
     assert_eq!(at(store, "s").await, first);
 }
 
@@ -47,12 +47,18 @@ pub async fn refuses_to_move_from_elsewhere<F: Fixture>(fixture: F) {
     let store = fixture.store();
     let [first, second] = two_positions(store).await;
     // One that has not begun is at the start and nowhere else.
-    assert_eq!(checkpoint_moved(store.move_checkpoint("s", first, second).await), (first, Position::START));
+    assert_eq!(
+        checkpoint_moved(store.move_checkpoint("s", first.into(), second.into()).await),
+        (first, Position::START)
+    );
     assert_eq!(at(store, "s").await, Position::START);
-    store.move_checkpoint("s", Position::START, second).await.expect("it was there");
+    store.move_checkpoint("s", Position::START.into(), second.into()).await.expect("it was there");
     for from in [Position::START, first] {
         for to in [first, second] {
-            assert_eq!(checkpoint_moved(store.move_checkpoint("s", from, to).await), (from, second));
+            assert_eq!(
+                checkpoint_moved(store.move_checkpoint("s", from.into(), to.into()).await),
+                (from, second)
+            );
             assert_eq!(at(store, "s").await, second);
         }
     }
@@ -87,7 +93,7 @@ pub async fn names_are_independent<F: Fixture>(fixture: F) {
     }
     for (name, to) in names.iter().zip(&to) {
         assert_eq!(at(store, name).await, Position::START, "{name:?} has not begun");
-        store.move_checkpoint(name, Position::START, *to).await.expect("it was there");
+        store.move_checkpoint(name, Position::START.into(), (*to).into()).await.expect("it was there");
     }
     for (name, to) in names.iter().zip(&to) {
         assert_eq!(at(store, name).await, *to, "{name:?} is where it was moved to");
@@ -105,7 +111,7 @@ pub async fn one_of_those_who_move_it_wins<F: Fixture>(fixture: F) {
         }
         let outcomes = race(targets.clone().into_iter().map(|to| {
             let (store, name) = (store.clone(), name.clone());
-            async move { store.move_checkpoint(&name, Position::START, to).await }
+            async move { store.move_checkpoint(&name, Position::START.into(), to.into()).await }
         }))
         .await;
         let winners: Vec<_> =
@@ -123,8 +129,8 @@ pub async fn moving_it_writes_no_event<F: Fixture>(fixture: F) {
     let store = fixture.store();
     let [first, _] = two_positions(store).await;
     let before = everything(store).await;
-    store.move_checkpoint("s", Position::START, first).await.expect("it was there");
-    checkpoint_moved(store.move_checkpoint("s", Position::START, first).await);
+    store.move_checkpoint("s", Position::START.into(), first.into()).await.expect("it was there");
+    checkpoint_moved(store.move_checkpoint("s", Position::START.into(), first.into()).await);
     assert_eq!(everything(store).await, before);
     assert_eq!(ids(&whole(store, &stream("1")).await), ids(&before));
 }
@@ -136,13 +142,13 @@ pub async fn a_transaction_moves_it<F: Fixture>(fixture: F) {
     for (from, to) in [(Position::START, first), (first, second), (second, second)] {
         let tx = store.begin().await.expect("a transaction begins");
         assert_eq!(at(store, "s").await, from, "not before it is committed");
-        store.commit_with_checkpoint(tx, "s", from, to).await.expect("it was there");
+        store.commit_with_checkpoint(tx, "s", from.into(), to.into()).await.expect("it was there");
         assert_eq!(at(store, "s").await, to);
     }
     // It is the same checkpoint that is moved without a transaction.
-    store.move_checkpoint("s", second, first).await.expect("it was there");
+    store.move_checkpoint("s", second.into(), first.into()).await.expect("it was there");
     let tx = store.begin().await.expect("a transaction begins");
-    store.commit_with_checkpoint(tx, "s", first, second).await.expect("it was there");
+    store.commit_with_checkpoint(tx, "s", first.into(), second.into()).await.expect("it was there");
     assert_eq!(at(store, "s").await, second);
     assert_eq!(at(store, "t").await, Position::START);
 }
@@ -152,15 +158,16 @@ pub async fn a_transaction_is_refused_when_it_is_elsewhere<F: Fixture>(fixture: 
     let store = fixture.store();
     let [first, second] = two_positions(store).await;
     let tx = store.begin().await.expect("a transaction begins");
-    let said = checkpoint_moved(store.commit_with_checkpoint(tx, "s", first, second).await);
+    let said = checkpoint_moved(store.commit_with_checkpoint(tx, "s", first.into(), second.into()).await);
     assert_eq!(said, (first, Position::START));
-    store.move_checkpoint("s", Position::START, second).await.expect("it was there");
+    store.move_checkpoint("s", Position::START.into(), second.into()).await.expect("it was there");
     let tx = store.begin().await.expect("a transaction begins");
-    let said = checkpoint_moved(store.commit_with_checkpoint(tx, "s", Position::START, first).await);
+    let said =
+        checkpoint_moved(store.commit_with_checkpoint(tx, "s", Position::START.into(), first.into()).await);
     assert_eq!(said, (Position::START, second));
     assert_eq!(at(store, "s").await, second);
     // Nothing is left open that others would wait for.
-    soon("a move after a refused transaction", store.move_checkpoint("s", second, first))
+    soon("a move after a refused transaction", store.move_checkpoint("s", second.into(), first.into()))
         .await
         .expect("it was there");
 }
@@ -169,18 +176,23 @@ pub async fn a_transaction_is_refused_when_it_is_elsewhere<F: Fixture>(fixture: 
 pub async fn a_dropped_transaction_leaves_it<F: Fixture>(fixture: F) {
     let store = fixture.store();
     let [first, second] = two_positions(store).await;
-    store.move_checkpoint("s", Position::START, first).await.expect("it was there");
+    store.move_checkpoint("s", Position::START.into(), first.into()).await.expect("it was there");
     // More often than a store has connections to leak.
     for turn in 0..40 {
         let tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
         drop(tx);
-        assert_eq!(soon("reading the checkpoint", store.checkpoint("s")).await.expect("it is there"), first);
+        assert_eq!(
+            soon("reading the checkpoint", store.checkpoint("s")).await.expect("it is there").position,
+            first
+        );
         soon("an append", append(store, some(&stream("1"), 1))).await;
         assert_eq!(soon("reading the stream", whole(store, &stream("1"))).await.len(), 3 + turn);
     }
-    soon("a move", store.move_checkpoint("s", first, second)).await.expect("it was there");
+    soon("a move", store.move_checkpoint("s", first.into(), second.into())).await.expect("it was there");
     let tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
-    soon("a commit", store.commit_with_checkpoint(tx, "s", second, first)).await.expect("it was there");
+    soon("a commit", store.commit_with_checkpoint(tx, "s", second.into(), first.into()))
+        .await
+        .expect("it was there");
     assert_eq!(at(store, "s").await, first);
 }
 
@@ -192,21 +204,21 @@ pub async fn an_open_transaction_stops_no_reader<F: Fixture>(fixture: F) {
     for turn in 0..3_u64 {
         let stream = soon("reading a stream", whole(store, &stream("1"))).await;
         assert_eq!(versions(&stream), [1, 2], "in turn {turn}");
-        let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+        let read = ReadAll::after(Position::START).limit(10);
         let page = soon("reading the feed", store.read_all(read)).await.expect("the feed can be read");
         assert_eq!(page.events, stream);
         assert_eq!(
             soon("reading a checkpoint", store.checkpoint("s")).await.expect("it is there"),
-            Position::START
+            Checkpoint::START
         );
     }
-    store.commit_with_checkpoint(tx, "s", Position::START, second).await.expect("it was there");
+    store.commit_with_checkpoint(tx, "s", Position::START.into(), second.into()).await.expect("it was there");
     assert_eq!(at(store, "s").await, second);
     assert!(second > first);
 }
 
 async fn at(store: &impl Checkpoints, name: &str) -> Position {
-    store.checkpoint(name).await.expect("a checkpoint can be read")
+    store.checkpoint(name).await.expect("a checkpoint can be read").position
 }
 
 /// The positions of the first two events, which are in the feed by now.
@@ -215,7 +227,53 @@ async fn two_positions(store: &impl EventStore) -> [Position; 2] {
     for position in &mut positions {
         *position = append(store, some(&stream("1"), 1)).await.position;
     }
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+    let read = ReadAll::after(Position::START).limit(10);
     assert_eq!(walk(store, read, positions[1]).await.len(), 2);
     positions
+}
+
+/// A checkpoint has the last event at or below its position: that of the page it was made of, and, where the caller did
+/// not name one, that of the log.
+pub async fn knows_its_log_again<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    append(store, some(&stream("1"), 3)).await;
+    let feed = everything(store).await;
+    let mut at = Checkpoint::START;
+    for limit in [1, 2] {
+        let page = store.read_all(ReadAll::after(at.position).limit(limit)).await.expect("it can be read");
+        let last = page.events.last().map(Checkpoint::from);
+        assert_eq!(Some(page.checkpoint), last);
+        store.move_checkpoint("s", at, page.checkpoint).await.expect("it was there");
+        assert_eq!(store.checkpoint("s").await.expect("it is there"), page.checkpoint);
+        at = page.checkpoint;
+    }
+    // What passed over everything has the last event all the same.
+    let none = Filter { categories: vec!["none".into()], ..Filter::all() };
+    let page = store.read_all(ReadAll::after(Position::START).filter(none)).await.expect("it can be read");
+    assert!(page.events.is_empty() && page.checkpoint.event_id.is_some(), "{page:?}");
+    store.move_checkpoint("f", Checkpoint::START, page.checkpoint).await.expect("it was there");
+    assert_eq!(store.checkpoint("f").await.expect("it is there"), page.checkpoint);
+    // And so has one that was moved by its position alone.
+    store.move_checkpoint("p", Checkpoint::START, feed[1].position.into()).await.expect("it was there");
+    assert_eq!(store.checkpoint("p").await.expect("it is there"), Checkpoint::from(&feed[1]));
+}
+
+/// A checkpoint that was made from another log, at either end of a move, is an error and moves nothing, also in a
+/// transaction.
+pub async fn refuses_another_log<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    append(store, some(&stream("1"), 3)).await;
+    let feed = everything(store).await;
+    let [first, second] = [Checkpoint::from(&feed[0]), Checkpoint::from(&feed[1])];
+    store.move_checkpoint("s", Checkpoint::START, first).await.expect("it was there");
+    let foreign = |checkpoint: Checkpoint| Checkpoint { event_id: Some(EventId::new()), ..checkpoint };
+    for (from, to) in [(foreign(first), second), (first, foreign(second))] {
+        let moved = store.move_checkpoint("s", from, to).await.expect_err("it is another log");
+        assert!(matches!(moved.kind(), StoreErrorKind::ForeignCheckpoint { .. }), "{moved:?}");
+        let tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+        let moved = store.commit_with_checkpoint(tx, "s", from, to).await.expect_err("it is another log");
+        assert!(matches!(moved.kind(), StoreErrorKind::ForeignCheckpoint { .. }), "{moved:?}");
+        assert_eq!(store.checkpoint("s").await.expect("it is there"), first);
+    }
+    store.move_checkpoint("s", first, second).await.expect("it was there");
 }

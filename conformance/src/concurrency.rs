@@ -238,7 +238,7 @@ pub async fn a_reader_of_a_stream_sees_whole_appends<F: Fixture>(fixture: F) {
     });
     let mut after = Version::NONE;
     while !writer.is_finished() {
-        let events = in_pages(&store, ReadStream { stream: stream("1"), after, limit: 100_000 }).await;
+        let events = in_pages(&store, ReadStream::new(stream("1")).after(after).limit(100_000)).await;
         let expected: Vec<_> = (after.0 + 1..).take(events.len()).collect();
         assert_eq!(versions(&events), expected, "versions have no holes");
         assert_eq!(events.len() % EVENTS, 0, "{} events are not whole appends of {EVENTS}", events.len());
@@ -301,7 +301,7 @@ pub async fn those_who_follow_see_everything_once_in_order<F: Fixture>(fixture: 
     let progress: Vec<_> = pages.iter().map(|_| Arc::new(AtomicUsize::new(0))).collect();
     let mut followers = Vec::new();
     for ((limit, filter), progress) in pages.iter().cloned().zip(&progress) {
-        let read = ReadAll { after: Position::START, filter, limit };
+        let read = ReadAll::after(Position::START).filter(filter).limit(limit);
         followers.push(tokio::spawn(follow(store.clone(), read, finished.clone(), Arc::clone(progress))));
     }
 
@@ -343,11 +343,16 @@ async fn follow<S: EventStore>(
             return seen;
         }
         let page = store.read_all(read.clone()).await.expect("the feed can be read");
-        assert!(page.position >= read.after, "the feed goes back from {} to {}", read.after, page.position);
+        assert!(
+            page.checkpoint.position >= read.after,
+            "the feed goes back from {} to {}",
+            read.after,
+            page.checkpoint.position
+        );
         if !page.events.is_empty() {
             progress.fetch_add(1, Ordering::SeqCst);
         }
-        read.after = page.position;
+        read.after = page.checkpoint.position;
         seen.extend(page.events);
         if page.end {
             // A hint, and bounded, because `finished` must be looked at too.

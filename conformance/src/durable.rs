@@ -83,16 +83,19 @@ pub async fn a_repeat_answers_as_the_first_did_after_reopening<F: Fixture>(fixtu
 pub async fn checkpoints_are_there_after_reopening<F: Fixture>(fixture: F) {
     let first = append(fixture.store(), some(&stream("1"), 1)).await.position;
     let second = append(fixture.store(), some(&stream("1"), 1)).await.position;
-    fixture.store().move_checkpoint("a", Position::START, first).await.expect("it was there");
-    fixture.store().move_checkpoint("b", Position::START, first).await.expect("it was there");
-    fixture.store().move_checkpoint("b", first, second).await.expect("it was there");
+    fixture.store().move_checkpoint("a", Position::START.into(), first.into()).await.expect("it was there");
+    fixture.store().move_checkpoint("b", Position::START.into(), first.into()).await.expect("it was there");
+    fixture.store().move_checkpoint("b", first.into(), second.into()).await.expect("it was there");
     let fixture = fixture.reopen().await;
     let store = fixture.store();
     for (name, at) in [("a", first), ("b", second), ("c", Position::START)] {
-        assert_eq!(store.checkpoint(name).await.expect("it is there"), at, "of {name}");
+        assert_eq!(store.checkpoint(name).await.expect("it is there").position, at, "of {name}");
     }
-    assert_eq!(checkpoint_moved(store.move_checkpoint("b", first, first).await), (first, second));
-    store.move_checkpoint("b", second, first).await.expect("it was there");
+    assert_eq!(
+        checkpoint_moved(store.move_checkpoint("b", first.into(), first.into()).await),
+        (first, second)
+    );
+    store.move_checkpoint("b", second.into(), first.into()).await.expect("it was there");
 }
 
 /// A reader goes on from where it was, also if that was where a filter let nothing pass.
@@ -100,15 +103,15 @@ pub async fn readers_go_on_after_reopening<F: Fixture>(fixture: F) {
     append(fixture.store(), some(&stream("1"), 3)).await;
     let last = append(fixture.store(), some(&stream("1"), 3)).await.position;
     let filter = Filter { categories: vec!["cart".into()], ..Filter::all() };
-    let read = ReadAll { after: Position::START, filter: filter.clone(), limit: 2 };
+    let read = ReadAll::after(Position::START).filter(filter.clone()).limit(2);
     assert_eq!(walk(fixture.store(), read, last).await, []);
     let fixture = fixture.reopen().await;
     let store = fixture.store();
     let given = some(&stream("1"), 1).and(stream_of("cart", "1"), Expected::NoStream, events(2));
     let end = append(store, given.clone()).await.position;
-    let passed = walk(store, ReadAll { after: last, filter, limit: 2 }, end).await;
+    let passed = walk(store, ReadAll::after(last).filter(filter).limit(2), end).await;
     assert_eq!(ids(&passed), ids_of(&given)[1..]);
-    let all = walk(store, ReadAll { after: last, filter: Filter::all(), limit: 2 }, end).await;
+    let all = walk(store, ReadAll::after(last).limit(2), end).await;
     assert_eq!(ids(&all), ids_of(&given));
     // A reader that waits after it all is woken.
     let woken = soon("waking a reader", async {

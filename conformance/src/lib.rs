@@ -68,21 +68,26 @@
 //! their position may lie past the last event.
 
 mod append;
+mod append_in;
 mod checkpoint;
 mod concurrency;
 mod durable;
 mod fixture;
 mod given;
+pub mod history;
 mod idempotence;
 mod invalid;
 mod list;
+mod lookup;
 mod model;
 mod payload;
 mod race;
 mod read_all;
 mod read_stream;
+mod retention;
 mod seen;
 mod transaction;
+mod transfer;
 mod wait;
 
 #[doc(hidden)]

@@ -151,6 +151,44 @@ macro_rules! __promises {
                 a_filter_may_name_thousands,
                 a_filter_divides_an_append,
             }
+            /// Other ways to read: backward, by id, by category, by fields, in pages of so many bytes.
+            lookup [] {
+                reads_a_stream_backward,
+                gives_the_last_event,
+                finds_an_event_by_its_id,
+                gives_the_streams_of_a_category,
+                pages_are_bounded_in_bytes,
+                a_filter_for_fields_passes_what_has_them,
+            }
+            /// Appends in the store's transaction (laws 1, 3, 4, 6 and 11).
+            append_in [] {
+                events_are_there_after_the_commit,
+                events_of_a_dropped_transaction_are_not_there,
+                a_transaction_sees_its_own_events,
+                a_refusal_leaves_the_transaction,
+                events_are_committed_with_the_checkpoint,
+                positions_are_in_the_order_of_versions,
+            }
+            /// Streams as a whole: deleted, archived, restored, truncated (law 12).
+            retention [] {
+                a_deleted_stream_is_gone_and_says_so,
+                deleted_events_keep_their_ids_and_numbers,
+                an_archived_stream_is_set_apart_and_says_so,
+                archived_events_pass_filters,
+                a_restored_stream_goes_on,
+                a_truncated_stream_begins_later_and_says_so,
+                changes_are_repeated_and_refused,
+                readers_go_on_after_a_change,
+                reserved_names_are_refused,
+            }
+            /// Export and import of a whole store.
+            transfer [] {
+                a_copy_is_the_same_store,
+                a_copy_knows_erased_ids,
+                an_import_needs_an_empty_store,
+                a_torn_export_is_refused,
+                records_that_are_no_log_are_refused,
+            }
             /// What is given back is what was given (law 10).
             payload [] {
                 payloads_come_back_byte_for_byte,
@@ -195,6 +233,8 @@ macro_rules! __promises {
                 a_transaction_is_refused_when_it_is_elsewhere,
                 a_dropped_transaction_leaves_it,
                 an_open_transaction_stops_no_reader,
+                knows_its_log_again,
+                refuses_another_log,
             }
             /// Work and checkpoint together or not at all (law 11). Stores without `work` ignore these.
             transaction [work] {

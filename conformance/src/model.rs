@@ -474,6 +474,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
             categories: set(categories).map(|which| self.category(which)).collect(),
             streams: set(streams).map(|which| self.stream(which)).collect(),
             names: names.collect(),
+            ..Filter::all()
         }
     }
 
@@ -517,12 +518,16 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
         let mut after = self.head();
         let deadline = Instant::now() + patience();
         while self.seen.len() < self.model.events.len() {
-            let page = self.page(ReadAll { after, filter: Filter::all(), limit: 100 }).await?;
+            let page = self.page(ReadAll::after(after).limit(100)).await?;
             if page.events.is_empty() {
                 // A feed may lag, but what it has passed it does not show later.
-                let lags = page.position < answer.position && Instant::now() < deadline;
-                ensure!(lags, "not all of {answer:?} is in the feed, which is at {}", page.position);
-                let _ = timeout(Duration::from_millis(50), self.store.wait(page.position)).await;
+                let lags = page.checkpoint.position < answer.position && Instant::now() < deadline;
+                ensure!(
+                    lags,
+                    "not all of {answer:?} is in the feed, which is at {}",
+                    page.checkpoint.position
+                );
+                let _ = timeout(Duration::from_millis(50), self.store.wait(page.checkpoint.position)).await;
             }
             for event in page.events {
                 let Some(fact) = self.model.events.get(self.seen.len()) else {
@@ -532,7 +537,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
                 ensure!(event.recorded_at == answer.recorded_at, "{event:?} has not the time of {answer:?}");
                 self.seen.push(event);
             }
-            after = page.position;
+            after = page.checkpoint.position;
         }
         ensure!(self.head() == answer.position, "the last event is at {}, not as in {answer:?}", self.head());
         Ok(())
@@ -540,7 +545,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
 
     /// Looks whether there is an event that there ought not to be.
     async fn look_in_vain(&self) -> Result<(), TestCaseError> {
-        let page = self.page(ReadAll { after: self.head(), filter: Filter::all(), limit: 100 }).await?;
+        let page = self.page(ReadAll::after(self.head()).limit(100)).await?;
         ensure!(page.events.is_empty(), "nothing is written, but there is {:?}", page.events);
         Ok(())
     }
@@ -559,8 +564,14 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
             bounds.windows(2).all(|pair| pair[0] < pair[1]),
             "{read:?} gives events in no order: {page:?}"
         );
-        ensure!(bounds.last() <= Some(&page.position), "{read:?} has not looked at its own events: {page:?}");
-        ensure!(page.end || page.position > read.after, "{read:?} neither moves on nor is the end: {page:?}");
+        ensure!(
+            bounds.last() <= Some(&page.checkpoint.position),
+            "{read:?} has not looked at its own events: {page:?}"
+        );
+        ensure!(
+            page.end || page.checkpoint.position > read.after,
+            "{read:?} neither moves on nor is the end: {page:?}"
+        );
         Ok(page)
     }
 
@@ -571,7 +582,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
             .filter(|event| event.stream == stream && event.version > after)
             .cloned()
             .collect();
-        let mut read = ReadStream { stream, after, limit };
+        let mut read = ReadStream::new(stream).after(after).limit(limit);
         loop {
             let page = self.store.read_stream(read.clone()).await;
             let page = page.map_err(|error| TestCaseError::fail(format!("{error:?} of {read:?}")))?;
@@ -588,7 +599,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
                 return Ok(());
             }
             ensure!(got > 0, "{read:?} neither moves on nor is the end: {page:?}");
-            read.after = page.events[got - 1].version;
+            read = read.after(page.events[got - 1].version);
         }
     }
 
@@ -596,14 +607,15 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
         let rest = self.seen.iter().filter(|event| event.position > after);
         let wanted: Vec<_> = rest.filter(|event| filter.passes(event)).cloned().collect();
         let mut found = Vec::new();
-        let mut read = ReadAll { after, filter, limit };
+        let mut read = ReadAll::after(after).filter(filter).limit(limit);
         for _ in 0..PAGES_MAX {
             let page = self.page(read.clone()).await?;
             found.extend(page.events.iter().cloned());
-            let looked_at = wanted.iter().take_while(|event| event.position <= page.position).count();
+            let looked_at =
+                wanted.iter().take_while(|event| event.position <= page.checkpoint.position).count();
             ensure!(found == wanted[..looked_at], "{read:?} passes over events, or makes some up: {page:?}");
             ensure!(!page.end || found == wanted, "{read:?} says it is the end, but there is more: {page:?}");
-            read.after = page.position;
+            read.after = page.checkpoint.position;
             if page.end && page.events.is_empty() {
                 ensure!(read.after >= self.head(), "{read:?} does not move on to {}", self.head());
                 count(if read.filter.is_all() { &self.tally.read } else { &self.tally.filtered });
@@ -621,7 +633,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
     ) -> Result<(), TestCaseError> {
         let actual = self.checkpoints.get(&name).copied().unwrap_or(Position::START);
         let from = from.unwrap_or(actual);
-        match self.store.move_checkpoint(&name, from, to).await {
+        match self.store.move_checkpoint(&name, from.into(), to.into()).await {
             Ok(()) => {
                 ensure!(from == actual, "the checkpoint is at {actual}, but moves from {from}");
                 self.checkpoints.insert(name.clone(), to);
@@ -638,7 +650,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
         }
         let wanted = self.checkpoints.get(&name).copied().unwrap_or(Position::START);
         let found = self.store.checkpoint(&name).await;
-        let found = found.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        let found = found.map_err(|error| TestCaseError::fail(format!("{error:?}")))?.position;
         ensure!(found == wanted, "the checkpoint is at {wanted}, not at {found}");
         Ok(())
     }

@@ -245,7 +245,7 @@ pub async fn event_names_come_back<F: Fixture>(fixture: F) {
         let filter = Filter { names: vec![event.name.clone()], ..Filter::all() };
         let passed: Vec<_> = feed.iter().filter(|event| filter.passes(event)).cloned().collect();
         assert_eq!(passed.len(), 2, "once together with the others and once alone");
-        let found = walk(store, ReadAll { after: Position::START, filter, limit: 10 }, last).await;
+        let found = walk(store, ReadAll::after(Position::START).filter(filter).limit(10), last).await;
         assert_eq!(found, passed, "{:?} finds its events", event.name);
     }
 }
@@ -368,7 +368,7 @@ async fn each_is_a_stream_of_its_own(store: &impl EventStore, streams: &[StreamI
         for filter in filters {
             let passed: Vec<_> = feed.iter().filter(|event| filter.passes(event)).cloned().collect();
             let last = feed.last().expect("it has events").position;
-            let seen = walk(store, ReadAll { after: Position::START, filter, limit: 100 }, last).await;
+            let seen = walk(store, ReadAll::after(Position::START).filter(filter).limit(100), last).await;
             let seen: Vec<_> = seen.into_iter().filter(|event| event.position <= last).collect();
             assert_eq!(seen, passed, "through a filter for {stream:?}");
         }

@@ -1,7 +1,7 @@
 //! The feed: everything once, in the store's one order, in pages, and through filters.
 
 use factum_core::store::{Append, Filter, Page, ReadAll, ReadStream};
-use factum_core::{EventName, EventStore, Expected, NewEvent, Position, RecordedEvent, StreamId, Version};
+use factum_core::{EventName, EventStore, Expected, NewEvent, Position, RecordedEvent, StreamId};
 use proptest::collection::vec;
 use proptest::sample::select;
 use proptest::strategy::{Strategy, ValueTree};
@@ -139,8 +139,13 @@ pub async fn says_whether_it_is_the_end<F: Fixture>(fixture: F) {
     let mut ends = 0;
     for after in std::iter::once(Position::START).chain(positions(&feed)) {
         for limit in 1..=feed.len() + 1 {
-            let page = page(store, &ReadAll { after, filter: Filter::all(), limit }).await;
-            assert_eq!(page.end, page.position >= last, "at {}, where {last} is the last", page.position);
+            let page = page(store, &ReadAll::after(after).limit(limit)).await;
+            assert_eq!(
+                page.end,
+                page.checkpoint.position >= last,
+                "at {}, where {last} is the last",
+                page.checkpoint.position
+            );
             ends += usize::from(page.end);
         }
     }
@@ -157,7 +162,7 @@ pub async fn goes_on_after_the_end<F: Fixture>(fixture: F) {
         let end = end_of(store, &feed, filter.clone(), 5).await;
         let late = Append::to(stream("late"), Expected::Any, vec![event_named("late"), event_named("late")]);
         let answer = append(store, late.clone()).await;
-        let after_end = walk(store, ReadAll { after: end, filter, limit: 100 }, answer.position).await;
+        let after_end = walk(store, ReadAll::after(end).filter(filter).limit(100), answer.position).await;
         assert_eq!(ids(&after_end), ids_of(&late));
         feed.extend(after_end);
     }
@@ -174,7 +179,7 @@ pub async fn an_empty_store_is_an_empty_page<F: Fixture>(fixture: F) {
         }
     }
     // Wherever a reader stands then, the first event comes after it.
-    let stands = read(store, Position::START, Filter::all(), 10).await.position;
+    let stands = read(store, Position::START, Filter::all(), 10).await.checkpoint.position;
     let answer = append(store, some(&stream("1"), 1)).await;
     assert!(answer.position > stands, "{} was appended when a reader was at {stands}", answer.position);
 }
@@ -184,7 +189,7 @@ pub async fn a_limit_of_zero_gives_one_event<F: Fixture>(fixture: F) {
     let store = fixture.store();
     let feed = given_feed(store).await;
     let page = read(store, Position::START, Filter::all(), 0).await;
-    assert!(page.events.len() <= 1 && page.position > Position::START && !page.end);
+    assert!(page.events.len() <= 1 && page.checkpoint.position > Position::START && !page.end);
     assert_eq!(rest_of(store, &feed, Position::START, Filter::all(), 0).await, feed);
     let passed: Vec<_> = feed.iter().filter(|event| named("b").passes(event)).cloned().collect();
     assert!(passed.len() > 1);
@@ -201,7 +206,7 @@ pub async fn stays_where_it_is_past_the_head<F: Fixture>(fixture: F) {
     for after in past.map(Position) {
         for filter in [Filter::all(), named("a"), named("none")] {
             let page = read(store, after, filter, 10).await;
-            assert_eq!(page, Page { events: Vec::new(), position: after, end: true });
+            assert_eq!((page.events, page.checkpoint.position, page.end), (Vec::new(), after, true));
         }
     }
 }
@@ -220,6 +225,7 @@ pub async fn a_filter_equals_filtering_the_whole<F: Fixture>(fixture: F) {
             categories: chosen(&categories, bits).map(|&category| category.to_owned()).collect(),
             streams: chosen(&streams, bits >> 3).cloned().collect(),
             names: chosen(&names, bits >> 7).map(|name| event_name(name)).collect(),
+            ..Filter::all()
         };
         let limit = [1, 2, 3, 5, 1000][bits as usize % 5];
         let passed = assert_filters(store, &feed, filter, limit).await;
@@ -248,7 +254,7 @@ pub async fn random_filters_equal_filtering_the_whole<F: Fixture>(fixture: F) {
     let reads = vec((filters, 0..feed.len(), 1..40_usize), 200);
     let mut some_passed = 0;
     for ((categories, streams, names), at, limit) in draw(&reads, &mut runner) {
-        let filter = Filter { categories, streams, names };
+        let filter = Filter { categories, streams, names, ..Filter::all() };
         let passed: Vec<_> = feed[at..].iter().filter(|event| filter.passes(event)).cloned().collect();
         some_passed += usize::from(!passed.is_empty());
         let after = if at == 0 { Position::START } else { feed[at - 1].position };
@@ -269,7 +275,12 @@ pub async fn the_position_moves_on_where_nothing_passes<F: Fixture>(fixture: F) 
         Filter { categories: vec!["none".into()], ..Filter::all() },
         Filter { streams: vec![stream("none")], ..Filter::all() },
         // Each part passes something, and nothing passes both.
-        Filter { categories: vec!["cart".into()], streams: vec![stream_of("order", "1")], names: Vec::new() },
+        Filter {
+            categories: vec!["cart".into()],
+            streams: vec![stream_of("order", "1")],
+            names: Vec::new(),
+            ..Filter::all()
+        },
     ];
     for filter in nothing {
         for limit in [1, 3, 1000] {
@@ -373,6 +384,7 @@ pub async fn a_filter_takes_names_literally<F: Fixture>(fixture: F) {
                 categories: vec![name.to_owned()],
                 streams: vec![stream_of(name, name)],
                 names: vec![event_name(name)],
+                ..Filter::all()
             },
         ];
         for filter in filters {
@@ -390,6 +402,7 @@ pub async fn a_filter_may_name_thousands<F: Fixture>(fixture: F) {
         categories: many(2000).collect(),
         streams: many(2000).map(|id| stream_of("order", &id)).collect(),
         names: many(2000).map(|name| event_name(&name)).collect(),
+        ..Filter::all()
     };
     assert_eq!(assert_filters(store, &feed, filter.clone(), 2).await, 0);
     filter.categories.push("order".into());
@@ -414,7 +427,7 @@ pub async fn a_filter_divides_an_append<F: Fixture>(fixture: F) {
     let of_cart = Filter { categories: vec!["cart".into()], ..Filter::all() };
     assert_eq!(assert_filters(store, &feed, of_cart, 2).await, 5);
     assert_eq!(assert_filters(store, &feed, named("b"), 3).await, 10);
-    let in_stream = ReadStream { stream: cart, after: Version::NONE, limit: 2 };
+    let in_stream = ReadStream::new(cart).limit(2);
     assert_eq!(in_pages(store, in_stream).await.len(), 5);
 }
 
@@ -431,14 +444,13 @@ async fn given_feed(store: &impl EventStore) -> Vec<RecordedEvent> {
             }
         }
     }
-    let feed =
-        walk(store, ReadAll { after: Position::START, filter: Filter::all(), limit: 1000 }, last).await;
+    let feed = walk(store, ReadAll::after(Position::START).limit(1000), last).await;
     assert_eq!(feed.len(), 16);
     feed
 }
 
 async fn read(store: &impl EventStore, after: Position, filter: Filter, limit: usize) -> Page {
-    store.read_all(ReadAll { after, filter, limit }).await.expect("the feed can be read")
+    store.read_all(ReadAll::after(after).filter(filter).limit(limit)).await.expect("the feed can be read")
 }
 
 /// What comes after a position and through a filter, in pages of a size.
@@ -452,7 +464,7 @@ async fn rest_of(
     filter: Filter,
     limit: usize,
 ) -> Vec<RecordedEvent> {
-    let (mut events, _) = walk_known(store, feed, ReadAll { after, filter, limit }).await;
+    let (mut events, _) = walk_known(store, feed, ReadAll::after(after).filter(filter).limit(limit)).await;
     let last = feed.last().map_or(after, |event| event.position);
     events.retain(|event| event.position <= last);
     events
@@ -460,7 +472,7 @@ async fn rest_of(
 
 /// Where a reader with this filter stands, who has come to the end.
 async fn end_of(store: &impl EventStore, feed: &[RecordedEvent], filter: Filter, limit: usize) -> Position {
-    walk_known(store, feed, ReadAll { after: Position::START, filter, limit }).await.1
+    walk_known(store, feed, ReadAll::after(Position::START).filter(filter).limit(limit)).await.1
 }
 
 /// Reads on until a page says that it is the end and has nothing. What it passes over must not pass the filter.
@@ -474,14 +486,15 @@ async fn walk_known(
         let page = page(store, &read).await;
         let is_empty = page.events.is_empty();
         events.extend(page.events);
-        read.after = page.position;
+        read.after = page.checkpoint.position;
         if page.end {
-            let denied =
-                feed.iter().find(|event| event.position > page.position && read.filter.passes(event));
-            assert_eq!(denied, None, "a page says that there is nothing after {}", page.position);
+            let denied = feed
+                .iter()
+                .find(|event| event.position > page.checkpoint.position && read.filter.passes(event));
+            assert_eq!(denied, None, "a page says that there is nothing after {}", page.checkpoint.position);
             // Where the end is said at an event that passes, others that do not may follow.
             if is_empty {
-                return (events, page.position);
+                return (events, page.checkpoint.position);
             }
         }
     }

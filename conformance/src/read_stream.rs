@@ -29,7 +29,7 @@ pub async fn pages_join_to_the_whole<F: Fixture>(fixture: F) {
     append(store, given.clone()).await;
     append(store, some(&stream("2"), 3)).await;
     for limit in (1..=11).chain([usize::MAX]) {
-        let read = ReadStream { stream: stream("1"), after: Version::NONE, limit };
+        let read = ReadStream::new(stream("1")).limit(limit);
         assert_eq!(ids(&in_pages(store, read).await), ids_of(&given), "in pages of {limit}");
     }
     for limit in 1..10 {
@@ -163,12 +163,12 @@ pub async fn reads_long_streams<F: Fixture>(fixture: F) {
         append(store, some(&stream("1"), 1000)).await;
     }
     for limit in [999, 1000, 1001, 5000] {
-        let read = ReadStream { stream: stream("1"), after: Version::NONE, limit };
+        let read = ReadStream::new(stream("1")).limit(limit);
         assert_eq!(versions(&in_pages(store, read).await), (1..=3000).collect::<Vec<_>>());
     }
 }
 
 async fn read(store: &impl EventStore, stream: &StreamId, after: Version, limit: usize) -> StreamPage {
-    let read = ReadStream { stream: stream.clone(), after, limit };
+    let read = ReadStream::new(stream.clone()).after(after).limit(limit);
     store.read_stream(read).await.expect("a stream can be read")
 }

@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use factum_core::store::{Append, Appended, Filter, Page, ReadAll, ReadStream};
+use factum_core::store::{Append, Appended, Cursor, Page, ReadAll, ReadStream};
 use factum_core::{
     AppendError, Conflict, EventId, EventStore, Expected, IdReused, Invalid, NewEvent, Position,
-    RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
+    RecordedEvent, StoreError, StoreErrorKind, StreamId,
 };
 
 use crate::given::{events, stream_of};
@@ -33,7 +33,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// All events of a stream.
 pub(crate) async fn whole(store: &impl EventStore, stream: &StreamId) -> Vec<RecordedEvent> {
-    in_pages(store, ReadStream { stream: stream.clone(), after: Version::NONE, limit: 1000 }).await
+    in_pages(store, ReadStream::new(stream.clone()).limit(1000)).await
 }
 
 /// All events of a stream from `read` on, in pages as large as it says.
@@ -43,18 +43,17 @@ pub(crate) async fn in_pages(store: &impl EventStore, mut read: ReadStream) -> V
         let page = store.read_stream(read.clone()).await.expect("a stream can be read");
         let (asked, got) = (read.limit.max(1), page.events.len());
         assert!(got <= asked, "at most {asked} events were asked for, the page has {got}");
-        let last = page.events.last().map(|event| event.version);
-        assert!(
-            page.end || last > Some(read.after),
-            "the page after version {} of {} neither moves on nor is the end",
-            read.after,
-            read.stream
-        );
+        let on = page.events.last().map(|event| match read.cursor {
+            Cursor::After(_) => Cursor::After(event.version),
+            Cursor::Before(_) => Cursor::Before(event.version),
+        });
+        assert!(page.end || on.is_some(), "{read:?} gives an empty page that is not the end");
+        assert!(on != Some(read.cursor), "{read:?} gives an event that it did not ask for");
         events.extend(page.events);
         if page.end {
             return events;
         }
-        read.after = last.expect("a page that moves on has events");
+        read.cursor = on.expect("a page that is not the end has events");
     }
 }
 
@@ -67,18 +66,19 @@ pub(crate) async fn walk(store: &impl EventStore, mut read: ReadAll, until: Posi
     for _ in 0..PAGES_MAX {
         let page = page(store, &read).await;
         events.extend(page.events);
-        read.after = page.position;
-        if page.end && page.position >= until {
+        read.after = page.checkpoint.position;
+        if page.end && page.checkpoint.position >= until {
             return events;
         }
         if page.end {
             assert!(
                 Instant::now() < deadline,
                 "the feed stands still at {} and does not reach {until}",
-                page.position
+                page.checkpoint.position
             );
             // Whether there is more is for the next read to say.
-            let _ = tokio::time::timeout(Duration::from_millis(50), store.wait(page.position)).await;
+            let _ =
+                tokio::time::timeout(Duration::from_millis(50), store.wait(page.checkpoint.position)).await;
         }
     }
     panic!("the feed does not come to an end within {PAGES_MAX} pages, it is at {}", read.after);
@@ -95,9 +95,13 @@ pub(crate) async fn page(store: &impl EventStore, read: &ReadAll) -> Page {
         assert!(event.position > last, "{} comes after {last} in the feed", event.position);
         last = event.position;
     }
-    assert!(page.position >= last, "the page says it has looked up to {} and not to {last}", page.position);
     assert!(
-        page.end || page.position > read.after,
+        page.checkpoint.position >= last,
+        "the page says it has looked up to {} and not to {last}",
+        page.checkpoint.position
+    );
+    assert!(
+        page.end || page.checkpoint.position > read.after,
         "the page after {} neither moves on nor is the end",
         read.after
     );
@@ -112,7 +116,7 @@ pub(crate) async fn everything(store: &impl EventStore) -> Vec<RecordedEvent> {
     let stream = stream_of(MARKER, &EventId::new().to_string());
     let marker = Append::to(stream.clone(), Expected::NoStream, events(1));
     let last = append(store, marker).await.position;
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 1000 };
+    let read = ReadAll::after(Position::START).limit(1000);
     let mut all = walk(store, read, last).await;
     let found = all.last().map(|event| &event.stream);
     assert_eq!(found, Some(&stream), "what was appended last is last in the feed");

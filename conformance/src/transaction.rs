@@ -16,9 +16,9 @@ pub async fn work_is_done_with_the_checkpoint<F: Fixture>(fixture: F) {
     fixture.work(&mut tx, "one").await;
     fixture.work(&mut tx, "two").await;
     assert_eq!(done(&fixture).await, Vec::<String>::new());
-    store.commit_with_checkpoint(tx, "s", Position::START, to).await.expect("it was there");
+    store.commit_with_checkpoint(tx, "s", Position::START.into(), to.into()).await.expect("it was there");
     assert_eq!(done(&fixture).await, ["one", "two"]);
-    assert_eq!(store.checkpoint("s").await.expect("it is there"), to);
+    assert_eq!(store.checkpoint("s").await.expect("it is there").position, to);
 }
 
 /// Work of a transaction that was dropped is not done.
@@ -34,7 +34,7 @@ pub async fn work_of_a_dropped_transaction_is_not_done<F: Fixture>(fixture: F) {
     assert_eq!(soon("reading what is done", done(&fixture)).await, Vec::<String>::new());
     let mut tx = store.begin().await.expect("a transaction begins");
     fixture.work(&mut tx, "kept").await;
-    store.commit_with_checkpoint(tx, "s", Position::START, to).await.expect("it was there");
+    store.commit_with_checkpoint(tx, "s", Position::START.into(), to.into()).await.expect("it was there");
     assert_eq!(done(&fixture).await, ["kept"]);
 }
 
@@ -46,15 +46,15 @@ pub async fn work_is_not_done_when_the_checkpoint_is_elsewhere<F: Fixture>(fixtu
     for from in [first, second] {
         let mut tx = store.begin().await.expect("a transaction begins");
         fixture.work(&mut tx, "refused").await;
-        checkpoint_moved(store.commit_with_checkpoint(tx, "s", from, second).await);
+        checkpoint_moved(store.commit_with_checkpoint(tx, "s", from.into(), second.into()).await);
     }
     assert_eq!(done(&fixture).await, Vec::<String>::new());
     let mut tx = store.begin().await.expect("a transaction begins");
     fixture.work(&mut tx, "kept").await;
-    store.commit_with_checkpoint(tx, "s", Position::START, second).await.expect("it was there");
+    store.commit_with_checkpoint(tx, "s", Position::START.into(), second.into()).await.expect("it was there");
     let mut tx = store.begin().await.expect("a transaction begins");
     fixture.work(&mut tx, "refused").await;
-    checkpoint_moved(store.commit_with_checkpoint(tx, "s", Position::START, second).await);
+    checkpoint_moved(store.commit_with_checkpoint(tx, "s", Position::START.into(), second.into()).await);
     assert_eq!(done(&fixture).await, ["kept"]);
 }
 
@@ -81,7 +81,7 @@ async fn worker_of<F: Fixture>(fixture: &F, note: String, from: Position, to: Po
     let store = fixture.store();
     let mut tx = store.begin().await.expect("a transaction begins");
     fixture.work(&mut tx, &note).await;
-    match store.commit_with_checkpoint(tx, "s", from, to).await {
+    match store.commit_with_checkpoint(tx, "s", from.into(), to.into()).await {
         Ok(()) => true,
         lost => {
             assert_eq!(checkpoint_moved(lost), (from, to));

@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use factum_core::store::{Filter, ReadAll};
+use factum_core::store::ReadAll;
 use factum_core::{EventStore, Position, RecordedEvent};
 
 use crate::Fixture;
@@ -33,7 +33,7 @@ pub async fn it_returns_at_once_when_there_is_something<F: Fixture>(fixture: F) 
     let first = append(store, some(&stream("1"), 1)).await.position;
     let last = append(store, some(&stream("1"), 1)).await.position;
     assert!(first < last);
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: 10 };
+    let read = ReadAll::after(Position::START).limit(10);
     walk(store, read, last).await;
     // Together in the time that one may take: a store that looks now and then whether there is something takes longer.
     soon("waiting 200 times for what is there", async {
@@ -84,7 +84,7 @@ pub async fn those_who_wait_hold_up_nobody<F: Fixture>(fixture: F) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let given = some(&stream("1"), 1);
     let last = soon("an append", append(store, given.clone())).await.position;
-    let read = ReadAll { after: head, filter: Filter::all(), limit: 10 };
+    let read = ReadAll::after(head).limit(10);
     assert_eq!(ids(&soon("reading", walk(store, read, last)).await), ids_of(&given));
     for reader in readers {
         let found = soon("waking a reader", reader).await.expect("a reader does not panic");
@@ -115,7 +115,7 @@ pub async fn no_append_is_slept_through<F: Fixture>(fixture: F) {
 /// The next events after a position, looking whenever waiting says that there may be some.
 async fn next<S: EventStore>(store: S, after: Position) -> Vec<RecordedEvent> {
     loop {
-        let read = ReadAll { after, filter: Filter::all(), limit: 10 };
+        let read = ReadAll::after(after).limit(10);
         let page = store.read_all(read).await.expect("the feed can be read");
         if !page.events.is_empty() {
             return page.events;

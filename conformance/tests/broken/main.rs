@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use factum_conformance::{__private, NAMES, promises};
 
-use crate::faults::{append, concurrency, idempotence, payload, progress, read};
+use crate::faults::{append, concurrency, idempotence, payload, progress, read, whole};
 use crate::store::{Broken, Fault};
 
 /// Makes a test for every fault, and the list of the promises that catch one.
@@ -465,6 +465,74 @@ caught! {
         invalid::refuses_versions_past_the_last
         append::a_conflict_has_the_facts;
 
+    reads_forward_only: whole::ReadsForwardOnly =>
+        lookup::reads_a_stream_backward
+        lookup::gives_the_last_event;
+    includes_the_version_backward: whole::IncludesTheVersionBackward =>
+        lookup::reads_a_stream_backward;
+    finds_the_next: whole::FindsTheNext =>
+        lookup::finds_an_event_by_its_id;
+    matches_categories_by_prefix: whole::MatchesCategoriesByPrefix =>
+        lookup::gives_the_streams_of_a_category;
+    counts_no_bytes: whole::CountsNoBytes =>
+        lookup::pages_are_bounded_in_bytes;
+    filters_no_fields: whole::FiltersNoFields =>
+        lookup::a_filter_for_fields_passes_what_has_them;
+    appends_at_once: whole::AppendsAtOnce =>
+        append_in::events_are_there_after_the_commit
+        append_in::events_of_a_dropped_transaction_are_not_there
+        append_in::events_are_committed_with_the_checkpoint;
+    forgets_appends: whole::ForgetsAppends =>
+        append_in::events_are_there_after_the_commit
+        append_in::a_transaction_sees_its_own_events;
+    rolls_back_on_refusal: whole::RollsBackOnRefusal =>
+        append_in::a_refusal_leaves_the_transaction;
+    shows_transactions_backward: whole::ShowsTransactionsBackward =>
+        append_in::positions_are_in_the_order_of_versions;
+    deletes_by_archiving: whole::DeletesByArchiving =>
+        retention::a_deleted_stream_is_gone_and_says_so
+        retention::changes_are_repeated_and_refused;
+    archives_by_deleting: whole::ArchivesByDeleting =>
+        retention::an_archived_stream_is_set_apart_and_says_so
+        retention::a_restored_stream_goes_on;
+    looks_at_the_closing_first: whole::LooksAtTheClosingFirst =>
+        retention::deleted_events_keep_their_ids_and_numbers;
+    filters_the_archive_out: whole::FiltersTheArchiveOut =>
+        retention::archived_events_pass_filters;
+    opens_on_append: whole::OpensOnAppend =>
+        retention::an_archived_stream_is_set_apart_and_says_so;
+    closes_whatever_is_expected: whole::ClosesWhateverIsExpected =>
+        retention::changes_are_repeated_and_refused;
+    restores_nothing: whole::RestoresNothing =>
+        retention::a_restored_stream_goes_on;
+    truncates_one_more: whole::TruncatesOneMore =>
+        retention::a_truncated_stream_begins_later_and_says_so;
+    truncates_in_silence: whole::TruncatesInSilence =>
+        retention::a_truncated_stream_begins_later_and_says_so;
+    hides_the_archive: whole::HidesTheArchive =>
+        retention::an_archived_stream_is_set_apart_and_says_so;
+    hides_the_archive_later: whole::HidesTheArchiveLater =>
+        retention::readers_go_on_after_a_change;
+    takes_reserved_names: whole::TakesReservedNames =>
+        retention::reserved_names_are_refused;
+
+    exports_the_living: whole::ExportsTheLiving =>
+        transfer::a_copy_is_the_same_store
+        transfer::a_copy_knows_erased_ids;
+    imports_by_appending: whole::ImportsByAppending =>
+        transfer::a_copy_is_the_same_store
+        transfer::a_copy_knows_erased_ids
+        transfer::an_import_needs_an_empty_store
+        transfer::records_that_are_no_log_are_refused;
+    imports_one_by_one: whole::ImportsOneByOne =>
+        transfer::a_torn_export_is_refused
+        transfer::records_that_are_no_log_are_refused;
+
+    keeps_positions_only: progress::KeepsPositionsOnly =>
+        checkpoint::knows_its_log_again
+        checkpoint::refuses_another_log;
+    forgets_where_it_came_from: progress::ForgetsWhereItCameFrom =>
+        checkpoint::refuses_another_log;
     moves_from_anywhere: progress::MovesFromAnywhere =>
         checkpoint::refuses_to_move_from_elsewhere
         checkpoint::one_of_those_who_move_it_wins

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use factum_conformance::{Fixture, Tx};
-use factum_core::store::{Append, Appended, Filter, Page, ReadAll, ReadStream, StreamPage};
+use factum_core::retention::Retention;
+use factum_core::store::{
+    Append, Appended, CategoryPage, Cursor, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+};
+use factum_core::transfer::{Record, Transfer, TransferError};
 use factum_core::{
-    AppendError, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent, StoreError,
-    StreamId, Transactional, Version,
+    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent,
+    StoreError, StreamId, Transactional, Version,
 };
 use factum_memory::{MemoryStore, MemoryTx};
 
@@ -35,15 +39,31 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
     }
 
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
-        let Page { events, position, end } = store.read_all(read).await?;
-        Ok(Page { events: events.into_iter().map(|event| self.seen(event)).collect(), position, end })
+        let page = store.read_all(read).await?;
+        Ok(Page { events: page.events.into_iter().map(|event| self.seen(event)).collect(), ..page })
+    }
+
+    async fn find_event(
+        &self,
+        store: &MemoryStore,
+        id: EventId,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        Ok(store.find_event(id).await?.map(|event| self.seen(event)))
+    }
+
+    async fn read_category(
+        &self,
+        store: &MemoryStore,
+        read: ReadCategory,
+    ) -> Result<CategoryPage, StoreError> {
+        store.read_category(read).await
     }
 
     async fn wait(&self, store: &MemoryStore, after: Position) -> Result<(), StoreError> {
         store.wait(after).await
     }
 
-    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
         store.checkpoint(name).await
     }
 
@@ -51,8 +71,8 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, from, to).await
     }
@@ -61,13 +81,67 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         store.begin().await
     }
 
+    async fn read_records(
+        &self,
+        store: &MemoryStore,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        store.read_records(after, limit, bytes).await
+    }
+
+    async fn write_records(&self, store: &MemoryStore, records: Vec<Record>) -> Result<(), TransferError> {
+        store.write_records(records).await
+    }
+
+    async fn delete_stream(
+        &self,
+        store: &MemoryStore,
+        stream: &StreamId,
+        expected: Expected,
+    ) -> Result<Appended, AppendError> {
+        store.delete_stream(stream, expected).await
+    }
+
+    async fn archive_stream(
+        &self,
+        store: &MemoryStore,
+        stream: &StreamId,
+        expected: Expected,
+    ) -> Result<Appended, AppendError> {
+        store.archive_stream(stream, expected).await
+    }
+
+    async fn restore_stream(&self, store: &MemoryStore, stream: &StreamId) -> Result<Appended, AppendError> {
+        store.restore_stream(stream).await
+    }
+
+    async fn truncate_stream(
+        &self,
+        store: &MemoryStore,
+        stream: &StreamId,
+        before: Version,
+    ) -> Result<(), AppendError> {
+        store.truncate_stream(stream, before).await
+    }
+
+    async fn append_in(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        append: Append,
+    ) -> Result<Uncommitted, AppendError> {
+        store.append_in(tx, append).await
+    }
+
     async fn commit(
         &self,
         store: &MemoryStore,
         tx: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.commit_with_checkpoint(tx, name, from, to).await
     }
@@ -112,6 +186,14 @@ impl<B: Fault> EventStore for BrokenStore<B> {
         self.fault.read_all(&self.store, read).await
     }
 
+    async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
+        self.fault.find_event(&self.store, id).await
+    }
+
+    async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
+        self.fault.read_category(&self.store, read).await
+    }
+
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.fault.wait(&self.store, after).await
     }
@@ -119,11 +201,11 @@ impl<B: Fault> EventStore for BrokenStore<B> {
 
 #[async_trait]
 impl<B: Fault> Checkpoints for BrokenStore<B> {
-    async fn checkpoint(&self, name: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, name: &str) -> Result<Checkpoint, StoreError> {
         self.fault.checkpoint(&self.store, name).await
     }
 
-    async fn move_checkpoint(&self, name: &str, from: Position, to: Position) -> Result<(), StoreError> {
+    async fn move_checkpoint(&self, name: &str, from: Checkpoint, to: Checkpoint) -> Result<(), StoreError> {
         self.fault.move_checkpoint(&self.store, name, from, to).await
     }
 }
@@ -135,14 +217,65 @@ impl<B: Fault> Transactional for BrokenStore<B> {
         self.fault.begin(&self.store).await
     }
 
+    async fn append_in(&self, tx: &mut MemoryTx, append: Append) -> Result<Uncommitted, AppendError> {
+        self.fault.append_in(&self.store, tx, append).await
+    }
+
+    async fn read_stream_in(&self, tx: &mut MemoryTx, read: ReadStream) -> Result<StreamPage, StoreError> {
+        self.store.read_stream_in(tx, read).await
+    }
+
+    async fn commit(&self, tx: MemoryTx) -> Result<(), StoreError> {
+        self.store.commit(tx).await
+    }
+
     async fn commit_with_checkpoint(
         &self,
         tx: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.fault.commit(&self.store, tx, name, from, to).await
+    }
+}
+
+#[async_trait]
+impl<B: Fault> Retention for BrokenStore<B> {
+    async fn delete_stream(&self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
+        self.fault.delete_stream(&self.store, stream, expected).await
+    }
+
+    async fn archive_stream(&self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
+        self.fault.archive_stream(&self.store, stream, expected).await
+    }
+
+    async fn restore_stream(&self, stream: &StreamId) -> Result<Appended, AppendError> {
+        self.fault.restore_stream(&self.store, stream).await
+    }
+
+    async fn truncate_stream(&self, stream: &StreamId, before: Version) -> Result<(), AppendError> {
+        self.fault.truncate_stream(&self.store, stream, before).await
+    }
+
+    async fn read_archived(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
+        self.store.read_archived(read).await
+    }
+}
+
+#[async_trait]
+impl<B: Fault> Transfer for BrokenStore<B> {
+    async fn read_records(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.fault.read_records(&self.store, after, limit, bytes).await
+    }
+
+    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
+        self.fault.write_records(&self.store, records).await
     }
 }
 
@@ -223,13 +356,13 @@ pub(crate) fn each_expected(append: Append, change: impl Fn(Expected) -> Expecte
 
 /// All events of a store.
 pub(crate) async fn all(store: &MemoryStore) -> Vec<RecordedEvent> {
-    let read = ReadAll { after: Position::START, filter: Filter::all(), limit: usize::MAX };
+    let read = ReadAll::after(Position::START).limit(usize::MAX);
     store.read_all(read).await.unwrap().events
 }
 
 /// The version of a stream's last event.
 pub(crate) async fn version_of(store: &MemoryStore, stream: &StreamId) -> Option<Version> {
-    let read = ReadStream { stream: stream.clone(), after: Version::NONE, limit: usize::MAX };
+    let read = ReadStream::new(stream.clone()).limit(usize::MAX);
     store.read_stream(read).await.unwrap().events.last().map(|event| event.version)
 }
 
@@ -249,5 +382,13 @@ pub(crate) fn page_of(events: Vec<RecordedEvent>, read: &ReadAll) -> Page {
         Some(last) if events.len() == read.limit.max(1) => last.position,
         _ => head.max(read.after),
     };
-    Page { events, position, end: position >= head }
+    Page { events, checkpoint: position.into(), end: position >= head }
+}
+
+/// The version after which a stream is read forward.
+pub(crate) fn after_of(read: &ReadStream) -> Version {
+    match read.cursor {
+        Cursor::After(version) => version,
+        Cursor::Before(_) => Version::NONE,
+    }
 }

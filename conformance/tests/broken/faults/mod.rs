@@ -6,3 +6,4 @@ pub(crate) mod idempotence;
 pub(crate) mod payload;
 pub(crate) mod progress;
 pub(crate) mod read;
+pub(crate) mod whole;

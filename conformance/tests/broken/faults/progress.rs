@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum_core::store::{Append, Appended, Page, ReadAll, ReadStream, StreamPage};
 use factum_core::{
-    AppendError, Checkpoints, EventId, EventName, EventStore, Expected, Metadata, NewEvent, Position,
-    RecordedEvent, StoreError, StoreErrorKind, StreamId, Transactional,
+    AppendError, Checkpoint, Checkpoints, EventId, EventName, EventStore, Expected, Metadata, NewEvent,
+    Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Transactional,
 };
 use factum_memory::{MemoryStore, MemoryTx};
 use tokio::sync::{Notify, Semaphore};
@@ -17,7 +17,8 @@ use tokio::sync::{Notify, Semaphore};
 use crate::faults::idempotence::WritesARepeatAgain;
 use crate::store::{Fault, all};
 
-fn moved(expected: Position, actual: Position) -> StoreError {
+fn moved(expected: Checkpoint, actual: Checkpoint) -> StoreError {
+    let (expected, actual) = (expected.position, actual.position);
     StoreError::new(StoreErrorKind::CheckpointMoved { expected, actual }, "move checkpoint")
 }
 
@@ -30,8 +31,8 @@ impl Fault for MovesFromAnywhere {
         &self,
         store: &MemoryStore,
         name: &str,
-        _: Position,
-        to: Position,
+        _: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, store.checkpoint(name).await?, to).await
     }
@@ -46,11 +47,11 @@ impl Fault for LooksThenMoves {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         let actual = store.checkpoint(name).await?;
-        if actual != from {
+        if actual.position != from.position {
             return Err(moved(from, actual));
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -67,10 +68,14 @@ impl Fault for MovesForwardOnly {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
-        if to <= from { Err(moved(from, from)) } else { store.move_checkpoint(name, from, to).await }
+        if to.position <= from.position {
+            Err(moved(from, from))
+        } else {
+            store.move_checkpoint(name, from, to).await
+        }
     }
 }
 
@@ -83,8 +88,8 @@ impl Fault for MovesOnce {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         let times = {
             let mut moves = self.0.lock().unwrap();
@@ -105,8 +110,8 @@ impl Fault for SaysWhereItIsNot {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, from, to).await.map_err(|_| moved(from, from))
     }
@@ -117,10 +122,10 @@ impl Fault for SaysWhereItIsNot {
 pub(crate) struct BeginsAtTheHead;
 #[async_trait]
 impl Fault for BeginsAtTheHead {
-    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
         match store.checkpoint(name).await? {
-            Position::START => Ok(all(store).await.last().map_or(Position::START, |event| event.position)),
-            position => Ok(position),
+            Checkpoint::START => Ok(all(store).await.last().map(Checkpoint::from).unwrap_or_default()),
+            checkpoint => Ok(checkpoint),
         }
     }
 }
@@ -130,7 +135,7 @@ impl Fault for BeginsAtTheHead {
 pub(crate) struct IgnoresTheCaseOfSubscriptions;
 #[async_trait]
 impl Fault for IgnoresTheCaseOfSubscriptions {
-    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Position, StoreError> {
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
         store.checkpoint(&name.to_lowercase()).await
     }
 
@@ -138,8 +143,8 @@ impl Fault for IgnoresTheCaseOfSubscriptions {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(&name.to_lowercase(), from, to).await
     }
@@ -154,8 +159,8 @@ impl Fault for KeepsCheckpointsAsEvents {
         &self,
         store: &MemoryStore,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, from, to).await?;
         let event = NewEvent {
@@ -163,7 +168,7 @@ impl Fault for KeepsCheckpointsAsEvents {
             name: EventName::new("moved").unwrap(),
             schema_version: 1,
             codec: "json".into(),
-            payload: to.to_string().into(),
+            payload: to.position.to_string().into(),
             metadata: Metadata::default(),
         };
         let stream = StreamId::new("checkpoint", name).unwrap();
@@ -182,8 +187,8 @@ impl Fault for CommitsWithoutTheCheckpoint {
         store: &MemoryStore,
         tx: MemoryTx,
         _: &str,
-        _: Position,
-        _: Position,
+        _: Checkpoint,
+        _: Checkpoint,
     ) -> Result<(), StoreError> {
         commit_beside(store, tx).await
     }
@@ -199,8 +204,8 @@ impl Fault for CommitsFromAnywhere {
         store: &MemoryStore,
         tx: MemoryTx,
         name: &str,
-        _: Position,
-        to: Position,
+        _: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.commit_with_checkpoint(tx, name, store.checkpoint(name).await?, to).await
     }
@@ -216,8 +221,8 @@ impl Fault for CommitsWorkFirst {
         store: &MemoryStore,
         tx: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         commit_beside(store, tx).await?;
         store.move_checkpoint(name, from, to).await
@@ -226,7 +231,7 @@ impl Fault for CommitsWorkFirst {
 
 /// Commits a transaction with a checkpoint that nobody asks for.
 async fn commit_beside(store: &MemoryStore, tx: MemoryTx) -> Result<(), StoreError> {
-    store.commit_with_checkpoint(tx, "beside", Position::START, Position::START).await
+    store.commit_with_checkpoint(tx, "beside", Position::START.into(), Position::START.into()).await
 }
 
 /// Moves the checkpoint, and forgets the work.
@@ -239,8 +244,8 @@ impl Fault for ForgetsWork {
         store: &MemoryStore,
         _: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, from, to).await
     }
@@ -272,8 +277,8 @@ impl Fault for LeaksTransactions {
         store: &MemoryStore,
         tx: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.0.add_permits(1);
         store.commit_with_checkpoint(tx, name, from, to).await
@@ -295,8 +300,8 @@ impl Fault for LocksReadersOut {
         store: &MemoryStore,
         tx: MemoryTx,
         name: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), StoreError> {
         self.0.fetch_sub(1, Ordering::SeqCst);
         store.commit_with_checkpoint(tx, name, from, to).await
@@ -432,8 +437,8 @@ impl Fault for ForgetsCheckpoints {
         store
     }
 
-    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Position, StoreError> {
-        if self.0.load(Ordering::SeqCst) { Ok(Position::START) } else { store.checkpoint(name).await }
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
+        if self.0.load(Ordering::SeqCst) { Ok(Checkpoint::START) } else { store.checkpoint(name).await }
     }
 }
 
@@ -473,5 +478,41 @@ impl Fault for ForgetsPositions {
 
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         store.read_all(read).await
+    }
+}
+
+/// Keeps the position of a checkpoint and not its event.
+#[derive(Default)]
+pub(crate) struct KeepsPositionsOnly;
+#[async_trait]
+impl Fault for KeepsPositionsOnly {
+    async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
+        Ok(store.checkpoint(name).await?.position.into())
+    }
+
+    async fn move_checkpoint(
+        &self,
+        store: &MemoryStore,
+        name: &str,
+        from: Checkpoint,
+        to: Checkpoint,
+    ) -> Result<(), StoreError> {
+        store.move_checkpoint(name, from.position.into(), to.position.into()).await
+    }
+}
+
+/// Looks whether the log is the same where a checkpoint goes to, and not where it comes from.
+#[derive(Default)]
+pub(crate) struct ForgetsWhereItCameFrom;
+#[async_trait]
+impl Fault for ForgetsWhereItCameFrom {
+    async fn move_checkpoint(
+        &self,
+        store: &MemoryStore,
+        name: &str,
+        from: Checkpoint,
+        to: Checkpoint,
+    ) -> Result<(), StoreError> {
+        store.move_checkpoint(name, from.position.into(), to).await
     }
 }

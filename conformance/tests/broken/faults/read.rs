@@ -13,7 +13,7 @@ use factum_core::{
 };
 use factum_memory::MemoryStore;
 
-use crate::store::{Fault, all, page_of};
+use crate::store::{Fault, after_of, all, page_of};
 
 /// Gives the event with the version that was asked for after.
 #[derive(Default)]
@@ -21,8 +21,8 @@ pub(crate) struct IncludesTheVersion;
 #[async_trait]
 impl Fault for IncludesTheVersion {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
-        let after = Version(read.after.0.saturating_sub(1));
-        store.read_stream(ReadStream { after, ..read }).await
+        let after = Version(after_of(&read).0.saturating_sub(1));
+        store.read_stream(read.after(after)).await
     }
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct SkipsBetweenPages;
 impl Fault for SkipsBetweenPages {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
         let mut page = store.read_stream(read.clone()).await?;
-        if read.after > Version::NONE && page.events.len() > 1 {
+        if after_of(&read) > Version::NONE && page.events.len() > 1 {
             page.events.remove(0);
         }
         Ok(page)
@@ -80,7 +80,7 @@ impl Fault for RemembersEnds {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
         let page = store.read_stream(read.clone()).await?;
         let mut ends = self.0.lock().unwrap();
-        let key = (read.stream, read.after, read.limit);
+        let key = (read.stream.clone(), after_of(&read), read.limit);
         if page.end {
             ends.entry(key.clone()).or_insert_with(|| page.clone());
         }
@@ -107,7 +107,7 @@ pub(crate) struct FailsOnUnknownStreams;
 #[async_trait]
 impl Fault for FailsOnUnknownStreams {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
-        let all = store.read_stream(ReadStream { after: Version::NONE, ..read.clone() }).await?;
+        let all = store.read_stream(read.clone().after(Version::NONE)).await?;
         if all.events.is_empty() {
             return Err(StoreError::new(StoreErrorKind::Other, "read stream"));
         }
@@ -129,7 +129,7 @@ impl Fault for GivesNothingForZero {
 
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         if read.limit == 0 {
-            return Ok(Page { events: Vec::new(), position: read.after, end: false });
+            return Ok(Page { events: Vec::new(), checkpoint: read.after.into(), end: false });
         }
         store.read_all(read).await
     }
@@ -141,8 +141,8 @@ pub(crate) struct CastsVersions;
 #[async_trait]
 impl Fault for CastsVersions {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
-        let after = if i64::try_from(read.after.0).is_ok() { read.after } else { Version::NONE };
-        store.read_stream(ReadStream { after, ..read }).await
+        let after = if i64::try_from(after_of(&read).0).is_ok() { after_of(&read) } else { Version::NONE };
+        store.read_stream(read.after(after)).await
     }
 }
 
@@ -154,7 +154,7 @@ impl Fault for MatchesPrefixes {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
         let mut events = all(store).await;
         events.retain(|event| {
-            event.stream.as_str().starts_with(read.stream.as_str()) && event.version > read.after
+            event.stream.as_str().starts_with(read.stream.as_str()) && event.version > after_of(&read)
         });
         let end = events.len() <= read.limit.max(1);
         events.truncate(read.limit.max(1));
@@ -169,8 +169,9 @@ pub(crate) struct ReadsTheCategory;
 impl Fault for ReadsTheCategory {
     async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
         let mut events = all(store).await;
-        events
-            .retain(|event| event.stream.category() == read.stream.category() && event.version > read.after);
+        events.retain(|event| {
+            event.stream.category() == read.stream.category() && event.version > after_of(&read)
+        });
         Ok(StreamPage { events, end: true })
     }
 }
@@ -289,7 +290,7 @@ impl Fault for SkipsAtPageEnds {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read.clone()).await?;
         let skips = !page.end && page.events.len() == read.limit.max(1);
-        Ok(Page { position: Position(page.position.0 + u64::from(skips)), ..page })
+        Ok(Page { checkpoint: Position(page.checkpoint.position.0 + u64::from(skips)).into(), ..page })
     }
 }
 
@@ -336,7 +337,10 @@ pub(crate) struct LooksBeyondTheHead;
 impl Fault for LooksBeyondTheHead {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read).await?;
-        Ok(Page { position: Position(page.position.0.saturating_add(u64::from(page.end))), ..page })
+        Ok(Page {
+            checkpoint: Position(page.checkpoint.position.0.saturating_add(u64::from(page.end))).into(),
+            ..page
+        })
     }
 }
 
@@ -347,7 +351,7 @@ pub(crate) struct NeverEndsEmpty;
 impl Fault for NeverEndsEmpty {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read).await?;
-        Ok(Page { end: page.end && page.position > Position::START, ..page })
+        Ok(Page { end: page.end && page.checkpoint.position > Position::START, ..page })
     }
 }
 
@@ -359,7 +363,7 @@ impl Fault for GoesBackToTheHead {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let head = all(store).await.last().map_or(Position::START, |event| event.position);
         let page = store.read_all(read).await?;
-        Ok(Page { position: page.position.min(head), ..page })
+        Ok(Page { checkpoint: page.checkpoint.position.min(head).into(), ..page })
     }
 }
 
@@ -380,7 +384,7 @@ pub(crate) struct PassesEitherPart;
 #[async_trait]
 impl Fault for PassesEitherPart {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
-        let Filter { categories, streams, names } = &read.filter;
+        let Filter { categories, streams, names, .. } = &read.filter;
         let mut events = all(store).await;
         let head = events.last().map_or(Position::START, |event| event.position);
         events.retain(|event| {
@@ -390,7 +394,11 @@ impl Fault for PassesEitherPart {
                 || names.contains(&event.name)
         });
         let page = page_of(events, &ReadAll { filter: Filter::all(), ..read });
-        Ok(if page.end { Page { position: page.position.max(head), ..page } } else { page })
+        Ok(if page.end {
+            Page { checkpoint: page.checkpoint.position.max(head).into(), ..page }
+        } else {
+            page
+        })
     }
 }
 
@@ -455,7 +463,11 @@ impl Fault for FiltersAppends {
         let events = all.iter().filter(|event| passes(event)).cloned().collect();
         let page = page_of(events, &ReadAll { filter: Filter::all(), ..read.clone() });
         let head = all.last().map_or(Position::START, |event| event.position);
-        Ok(if page.end { Page { position: page.position.max(head), ..page } } else { page })
+        Ok(if page.end {
+            Page { checkpoint: page.checkpoint.position.max(head).into(), ..page }
+        } else {
+            page
+        })
     }
 }
 
@@ -466,6 +478,7 @@ pub(crate) struct StandsStill;
 impl Fault for StandsStill {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read.clone()).await?;
-        Ok(if page.events.is_empty() { Page { position: read.after, ..page } } else { page })
+        let at = page.events.last().map_or(read.after, |event| event.position);
+        Ok(Page { checkpoint: at.into(), ..page })
     }
 }
