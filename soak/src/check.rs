@@ -1,0 +1,270 @@
+//! The verdict on a run, from its files alone: so a run that was kept can be judged again.
+
+mod follower;
+mod marks;
+mod projection;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use factum_conformance::history::{
+    History, Logged, Operation, Tally, Violation, check as check_history, check_in_order_of_positions,
+};
+
+use crate::fault::Fault;
+use crate::follower::Follower;
+use crate::note::{self, Note, Seen, Trouble};
+use crate::run::END;
+use crate::target::Kind;
+
+pub(crate) use self::follower::Followed;
+
+/// Where the log of the store is, as it was at the end.
+pub(crate) const LOG: &str = "log.notes";
+/// Where the projection is.
+pub(crate) const PROJECTION: &str = "projection.notes";
+/// Where the rows are that were committed with appends.
+pub(crate) const MARKS: &str = "marks.notes";
+/// Where it is noted what was done to the store and to its clients.
+pub(crate) const FAULTS: &str = "faults.notes";
+
+/// How many operations of a violation are shown.
+const SHOWN_MAX: usize = 20;
+
+/// What happened in a run in which every law held.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) tally: Tally,
+    pub(crate) events: usize,
+    /// Transactions that were rolled back after an append.
+    pub(crate) rolled_back: usize,
+    /// Rows that were committed with an append.
+    pub(crate) marks: usize,
+    /// Errors that say to try again, by their kind.
+    pub(crate) errors: BTreeMap<String, usize>,
+    pub(crate) faults: BTreeMap<String, usize>,
+    pub(crate) followed: Vec<(Follower, Followed)>,
+    kind: Option<Kind>,
+}
+
+/// What broke, and who shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) said: String,
+    pub(crate) operations: Vec<Operation>,
+}
+
+impl Broken {
+    /// All of it, where [`Display`](fmt::Display) cuts.
+    pub(crate) fn in_full(&self) -> String {
+        let operations = self.operations.iter().map(|operation| format!("\n{operation}"));
+        format!("{}{}\n", self.said, operations.collect::<String>())
+    }
+
+    pub(crate) fn new(said: impl Into<String>) -> Self {
+        Self { said: said.into(), operations: Vec::new() }
+    }
+}
+
+impl From<Violation> for Broken {
+    fn from(Violation { law, said, operations }: Violation) -> Self {
+        Self { said: format!("{law}: {said}"), operations }
+    }
+}
+
+/// A file that cannot be read proves nothing.
+impl From<anyhow::Error> for Broken {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"))
+    }
+}
+
+/// Judges the run whose files are in a folder.
+pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
+    let log = log(&folder.join(LOG))?;
+    let logged: Vec<Logged> = log.iter().map(|seen| seen.event.clone()).collect();
+    let histories = files(folder, "worker-", "history")?.into_iter().map(|(_, path)| history(&path));
+    let history =
+        histories.collect::<anyhow::Result<Vec<_>>>()?.into_iter().fold(History::default(), History::and);
+    // The end is the run's, which has no history.
+    let of_clients: Vec<Logged> =
+        logged.iter().filter(|event| event.stream.category() != END).cloned().collect();
+    let tally = match kind {
+        Kind::Postgres => check_history(&history, &of_clients)?.tally,
+        // It has one writer at a time.
+        Kind::Sqlite => check_in_order_of_positions(&history, &of_clients)?.tally,
+    };
+    let (mut errors, mut rolled_back, mut of_workers) = (BTreeMap::new(), 0, Vec::new());
+    for (_, path) in files(folder, "worker-", "notes")? {
+        let notes = note::read(&path)?;
+        count_errors(&notes, &path, &mut errors)?;
+        rolled_back += notes.iter().filter(|note| matches!(note, Note::Back { .. })).count();
+        of_workers.extend(notes);
+    }
+    let mut followed = Vec::new();
+    for follower in Follower::ALL {
+        let mut lives = Vec::new();
+        for (_, path) in files(folder, &format!("subscriber-{}.", follower.name()), "notes")? {
+            let notes = note::read(&path)?;
+            count_errors(&notes, &path, &mut errors)?;
+            lives.push(notes);
+        }
+        let wanted = log.iter().filter(|seen| follower.wants(seen)).collect::<Vec<_>>();
+        let end = logged.last().map(|event| event.position).unwrap_or_default();
+        let said = |said| Broken::new(format!("subscriber {}: {said}", follower.name()));
+        followed.push((follower, follower::check(&lives, &wanted, end).map_err(said)?));
+    }
+    projection::check(&note::read(&folder.join(PROJECTION))?, &logged).map_err(Broken::new)?;
+
+    let marks = marks::check(&note::read(&folder.join(MARKS))?, &of_workers, &logged).map_err(Broken::new)?;
+
+    let mut faults = BTreeMap::new();
+    for note in note::read(&folder.join(FAULTS))? {
+        if let Note::Fault { kind, .. } = note {
+            *faults.entry(kind).or_default() += 1;
+        }
+    }
+    Ok(Held { tally, events: log.len(), rolled_back, marks, errors, faults, followed, kind: Some(kind) })
+}
+
+fn log(path: &Path) -> Result<Vec<Seen>, Broken> {
+    let mut log = Vec::new();
+    for note in note::read(path)? {
+        let Note::Saw(seen) = note else { return Err(Broken::new(format!("no event of a log: {note}"))) };
+        if !seen.is_whole {
+            return Err(Broken::new(format!("an event is as it was given: {} is not", seen.event.id)));
+        }
+        log.push(seen);
+    }
+    Ok(log)
+}
+
+fn history(path: &Path) -> anyhow::Result<History> {
+    let text = fs::read_to_string(path)?;
+    text.parse().with_context(|| format!("in {}", path.display()))
+}
+
+/// Adds the errors of a file, none of which may be strange.
+fn count_errors(notes: &[Note], path: &Path, errors: &mut BTreeMap<String, usize>) -> Result<(), Broken> {
+    for note in notes {
+        let Note::Error(Trouble { is_transient, kind, doing, text, .. }) = note else { continue };
+        if !is_transient {
+            let told = "a store that is broken from outside says that trying again may help";
+            return Err(Broken::new(format!("{told}: {} was told, at {doing}: {text}", path.display())));
+        }
+        *errors.entry(kind.clone()).or_default() += 1;
+    }
+    Ok(())
+}
+
+/// The files whose names begin and end so, in the order of the number in between.
+pub(crate) fn files(folder: &Path, begin: &str, end: &str) -> anyhow::Result<Vec<(Vec<u64>, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end)?.strip_suffix('.'));
+        if let Some(number) = number {
+            let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>();
+            found.push((numbers.with_context(|| format!("a file named {name}"))?, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Held {
+    /// What could have happened and did not, so that nothing is proven of it.
+    fn missing(&self) -> Vec<&str> {
+        let faults = self.kind.into_iter().flat_map(Fault::of).map(Fault::name);
+        let mut missing: Vec<_> = faults.filter(|name| !self.faults.contains_key(*name)).collect();
+        let Tally { appended, repeated, conflicted, reused, unknown_written, unknown_idle, read, .. } =
+            self.tally;
+        for (count, name) in [
+            (appended, "an append"),
+            (repeated, "a repeat"),
+            (conflicted, "a conflict"),
+            (reused, "a reuse of ids"),
+            (self.rolled_back, "a transaction that was rolled back"),
+            (self.marks, "a row that was committed with an append"),
+            (unknown_written, "an unknown append that was written"),
+            (unknown_idle, "an unknown append that was not"),
+            (read, "a read"),
+        ] {
+            if count == 0 {
+                missing.push(name);
+            }
+        }
+        let sum = |of: fn(&Followed) -> usize| {
+            self.followed.iter().map(|(_, followed)| of(followed)).sum::<usize>()
+        };
+        for (count, name) in [
+            (sum(|followed| followed.lives.saturating_sub(1)), "a subscriber that was begun again"),
+            (sum(|followed| followed.again), "an event that was seen again"),
+            (sum(|followed| followed.unknown_moved), "an unknown move that happened"),
+            (sum(|followed| followed.unknown_stayed), "an unknown move that did not"),
+        ] {
+            if count == 0 {
+                missing.push(name);
+            }
+        }
+        missing
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            appended,
+            repeated,
+            conflicted,
+            reused,
+            refused,
+            unknown_written,
+            unknown_idle,
+            read,
+            unread,
+        } = self.tally;
+        writeln!(f, "  events in the log    {}", self.events)?;
+        writeln!(
+            f,
+            "  appends              {appended} acknowledged, {repeated} repeats, {conflicted} conflicts, {reused} reused ids, {refused} refused, {} of them rolled back",
+            self.rolled_back
+        )?;
+        writeln!(f, "  transactions         {} rows that were committed with an append", self.marks)?;
+        writeln!(f, "  unknown outcomes     {unknown_written} written, {unknown_idle} not written")?;
+        writeln!(f, "  reads                {read}, and {unread} without an answer")?;
+        let list = |counts: &BTreeMap<String, usize>| {
+            let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+        };
+        writeln!(f, "  errors to try again  {}", list(&self.errors))?;
+        writeln!(f, "  faults               {}", list(&self.faults))?;
+        for (follower, followed) in &self.followed {
+            writeln!(f, "  subscriber           {}: {followed}", follower.name())?;
+        }
+        let missing = self.missing();
+        let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") };
+        write!(f, "  never happened       {missing}")
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)?;
+        for operation in self.operations.iter().take(SHOWN_MAX) {
+            for line in operation.to_string().lines() {
+                // A read of a long stream is a long line.
+                let cut = line.char_indices().nth(400).map_or(line.len(), |(at, _)| at);
+                write!(f, "\n  {}{}", &line[..cut], if cut < line.len() { " …" } else { "" })?;
+            }
+        }
+        match self.operations.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more operations"),
+        }
+    }
+}

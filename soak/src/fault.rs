@@ -1,0 +1,73 @@
+//! What is done to a store and to those who use it.
+
+mod hands;
+
+use crate::target::Kind;
+
+pub(crate) use self::hands::{Hands, Postgres};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// All processes of the server are killed at once, and it is started again.
+    ServerKilled,
+    /// All connections are closed.
+    NetworkCut,
+    /// Nothing gets through for a while, and connections that have lost something stay silent for some more.
+    NetworkSilent,
+    /// Everything comes late for a while.
+    NetworkSlow,
+    /// The answer to a commit is lost, with its connection.
+    AnswerLost,
+    /// A process of many clients is killed, and another begins in its place.
+    WorkerKilled,
+    /// A process of many clients stands still for a moment.
+    WorkerPaused,
+    /// A subscriber is killed, and begins again.
+    SubscriberKilled,
+    /// A stranger has a transaction open in the same database.
+    StrangerHere,
+    /// A stranger has a transaction open in another database of the server.
+    StrangerElsewhere,
+}
+
+impl Fault {
+    /// Those of the server and of the way to it, one at a time.
+    pub(crate) const OF_SERVER: [Self; 5] =
+        [Self::ServerKilled, Self::NetworkCut, Self::NetworkSilent, Self::NetworkSlow, Self::AnswerLost];
+
+    /// Those that come to one kind of store.
+    pub(crate) fn of(kind: Kind) -> Vec<Self> {
+        let server: &[Self] = if kind == Kind::Postgres { &Self::OF_SERVER } else { &[] };
+        [server, Self::of_users(kind)].concat()
+    }
+
+    /// Those of its users, which come while the others do.
+    pub(crate) fn of_users(kind: Kind) -> &'static [Self] {
+        const ALL: [Fault; 5] = [
+            Fault::WorkerKilled,
+            Fault::WorkerPaused,
+            Fault::SubscriberKilled,
+            Fault::StrangerHere,
+            Fault::StrangerElsewhere,
+        ];
+        match kind {
+            Kind::Postgres => &ALL,
+            Kind::Sqlite => &ALL[..3],
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ServerKilled => "server killed",
+            Self::NetworkCut => "network cut",
+            Self::NetworkSilent => "network silent",
+            Self::NetworkSlow => "network slow",
+            Self::AnswerLost => "answer lost",
+            Self::WorkerKilled => "worker killed",
+            Self::WorkerPaused => "worker paused",
+            Self::SubscriberKilled => "subscriber killed",
+            Self::StrangerHere => "stranger's transaction here",
+            Self::StrangerElsewhere => "stranger's transaction elsewhere",
+        }
+    }
+}

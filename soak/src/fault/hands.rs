@@ -1,0 +1,195 @@
+//! Hands that break things, at moments and in an order that a seed decides.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use factum_testkit::{OwnServer, Proxy};
+use sqlx::{Connection as _, PgConnection};
+use tokio::runtime::Handle;
+
+use super::Fault;
+use crate::clock::Clock;
+use crate::crew::{Crew, Role};
+use crate::dice::Dice;
+use crate::note::{Note, Notebook};
+
+/// A server of the run's own, and the network in front of it.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    pub(crate) server: OwnServer,
+    pub(crate) proxy: Proxy,
+}
+
+/// The other database of the server.
+const ELSEWHERE: &str = "elsewhere";
+
+/// Parts of the statements that commit: an append, several, and what a client has in a transaction.
+const COMMITS: [&str; 3] = ["factum_append(", "factum_append_group(", "COMMIT"];
+
+impl Postgres {
+    pub(crate) fn start(runtime: &Handle) -> anyhow::Result<Self> {
+        let server = OwnServer::start()?;
+        let proxy = Proxy::in_front_of(server.url())?;
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(server.url()).await?;
+            sqlx::raw_sql("CREATE DATABASE elsewhere").execute(&mut connection).await?;
+            connection.close().await
+        })?;
+        Ok(Self { server, proxy })
+    }
+
+    /// Ends all that is wrong.
+    pub(crate) fn heal(&self) -> anyhow::Result<()> {
+        self.server.start_again()?;
+        self.proxy.heal()?;
+        // What has lost something would stay silent for ever.
+        self.proxy.cut();
+        Ok(())
+    }
+}
+
+/// What breaks a run.
+pub(crate) struct Hands<'a> {
+    pub(crate) crew: &'a Mutex<Crew>,
+    pub(crate) postgres: Option<&'a Postgres>,
+    pub(crate) runtime: &'a Handle,
+    pub(crate) notes: Mutex<Notebook>,
+    pub(crate) clock: Clock,
+    pub(crate) count: AtomicUsize,
+    pub(crate) is_over: AtomicBool,
+    /// How long it is between two faults at most.
+    pub(crate) rest: Duration,
+}
+
+impl Hands<'_> {
+    /// Breaks one of these after the other, all of them as often, until it is over.
+    pub(crate) fn break_in_turn(&self, faults: &[Fault], mut dice: Dice) -> anyhow::Result<()> {
+        let rest = u64::try_from(self.rest.as_millis())?;
+        while !self.is_over() {
+            for fault in dice.shuffled(faults) {
+                self.sleep(dice.millis(rest / 10, rest));
+                if self.is_over() {
+                    break;
+                }
+                if let Some(whom) = self.commit(fault, &mut dice)? {
+                    let note =
+                        Note::Fault { at: self.clock.nanoseconds(), kind: fault.name().to_owned(), whom };
+                    self.notes.lock().unwrap_or_else(PoisonError::into_inner).write([note])?;
+                    self.count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one, and says to whom, if it came to that.
+    fn commit(&self, fault: Fault, dice: &mut Dice) -> anyhow::Result<Option<String>> {
+        let whom = match (fault, self.postgres) {
+            (Fault::WorkerKilled, _) => self.kill(|role| matches!(role, Role::Worker(_)), dice)?,
+            (Fault::SubscriberKilled, _) => self.kill(|role| matches!(role, Role::Subscriber(_)), dice)?,
+            (Fault::WorkerPaused, _) => {
+                let (pid, name) =
+                    self.with_crew(|crew| crew.pid_of_any(|role| matches!(role, Role::Worker(_)), dice));
+                signal("STOP", pid)?;
+                self.sleep(dice.millis(100, 1500));
+                signal("CONT", pid)?;
+                name
+            }
+            (Fault::StrangerHere, Some(postgres)) => self.let_idle(postgres.server.url().to_owned(), dice),
+            (Fault::StrangerElsewhere, Some(postgres)) => {
+                self.let_idle(postgres.server.url_of(ELSEWHERE), dice)
+            }
+            (_, Some(postgres)) => return self.break_server(fault, postgres, dice),
+            (_, None) => return Ok(None),
+        };
+        Ok(Some(whom))
+    }
+
+    fn break_server(
+        &self,
+        fault: Fault,
+        postgres: &Postgres,
+        dice: &mut Dice,
+    ) -> anyhow::Result<Option<String>> {
+        let Postgres { server, proxy } = postgres;
+        match fault {
+            Fault::ServerKilled => {
+                server.kill()?;
+                self.sleep(dice.millis(0, 500));
+                server.start_again()?;
+            }
+            Fault::NetworkCut => proxy.cut(),
+            Fault::NetworkSilent => {
+                proxy.silence();
+                self.sleep(dice.millis(100, 1000));
+                proxy.heal()?;
+                // What has lost something is silent until somebody's patience ends.
+                if dice.once_in(2) {
+                    self.sleep(dice.millis(0, 3000));
+                }
+                proxy.cut();
+            }
+            Fault::NetworkSlow => {
+                proxy.delay(dice.millis(5, 100));
+                self.sleep(dice.millis(200, 1500));
+                proxy.heal()?;
+            }
+            _ => {
+                let commit: &str = dice.pick::<&str>(&COMMITS);
+                proxy.cut_after(commit);
+                let deadline = Instant::now() + Duration::from_secs(1);
+                while proxy.rules_waiting() > 0 {
+                    if Instant::now() > deadline || self.is_over() {
+                        proxy.heal()?;
+                        return Ok(None);
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+        Ok(Some(String::new()))
+    }
+
+    fn kill(&self, who: impl Fn(Role) -> bool, dice: &mut Dice) -> anyhow::Result<String> {
+        self.with_crew(|crew| crew.replace_any(who, dice))
+    }
+
+    /// A transaction that has begun, has an id, and then does nothing for a while. The server may die of something else.
+    fn let_idle(&self, url: String, dice: &mut Dice) -> String {
+        let time = dice.millis(300, 3000);
+        self.runtime.spawn(async move {
+            let mut connection = PgConnection::connect(&url).await?;
+            sqlx::raw_sql("BEGIN; SELECT txid_current()").execute(&mut connection).await?;
+            tokio::time::sleep(time).await;
+            connection.close().await
+        });
+        format!("{time:?}")
+    }
+
+    fn with_crew<R>(&self, with: impl FnOnce(&mut Crew) -> R) -> R {
+        with(&mut self.crew.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps, unless it is over before.
+    fn sleep(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline && !self.is_over() {
+            thread::sleep(Duration::from_millis(5).min(deadline.saturating_duration_since(Instant::now())));
+        }
+    }
+}
+
+/// The shell's own `kill`: the program may be missing, and the call would need unsafe code.
+fn signal(signal: &str, pid: u32) -> anyhow::Result<()> {
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid.to_string()])
+        .status()?;
+    anyhow::ensure!(status.success(), "no signal {signal} can be sent to process {pid}");
+    Ok(())
+}

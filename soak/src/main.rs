@@ -1,0 +1,220 @@
+//! Breaks a real store for as long as asked, and says whether every law held.
+//!
+//! ```sh
+//! cargo run --release -p factum-soak -- --minutes 3
+//! cargo run --release -p factum-soak -- --minutes 60 --store postgres --seed 7
+//! cargo run --release -p factum-soak -- check FOLDER --store postgres     # judges once more
+//! ```
+//!
+//! Some processes of many clients use a store, and some follow it, each with a file of what it was told, while the store,
+//! the network and the processes are broken in turn. In the end everything is healed, and the files are compared with
+//! what the store holds: the histories by [`factum_conformance::history`], and what was followed by `check`.
+//!
+//! A seed decides what is done and which faults come in which order. When they meet is the machine's affair, so a seed
+//! makes a violation likely again and not certain; the files have all that is needed to understand it.
+
+mod check;
+mod clock;
+mod content;
+mod crew;
+mod dice;
+mod fault;
+mod follower;
+mod life;
+mod note;
+mod run;
+mod subscriber;
+mod target;
+mod worker;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use factum_postgres::PostgresStore;
+use factum_sqlite::SqliteStore;
+
+use crate::check::{Broken, Held};
+use crate::follower::Follower;
+use crate::life::Life;
+use crate::run::Plan;
+use crate::target::Kind;
+use crate::worker::Work;
+
+/// Breaks a real store for as long as asked, and says whether every law held.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Args)]
+struct Asked {
+    /// How long each store is broken.
+    #[arg(long, default_value_t = 3.0)]
+    minutes: f64,
+    /// Which store; both one after the other.
+    #[arg(long, value_enum, default_value_t = Stores::Both)]
+    store: Stores,
+    /// What chance begins with; chosen by the clock unless told.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many processes of many clients there are.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    processes: u8,
+    /// How many clients each has.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..))]
+    clients: u8,
+    /// How many operations all clients together do in a second, if the store can.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    rate: u64,
+    /// Where the files are kept; otherwise they are kept only if a law was broken.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Stores {
+    Postgres,
+    Sqlite,
+    Both,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Judges once more a run whose files were kept.
+    Check {
+        /// Where they are: the folder of one store.
+        folder: PathBuf,
+        /// Which store it was.
+        #[arg(long, value_enum)]
+        store: Kind,
+    },
+    /// A process of many clients, which the run begins.
+    #[command(hide = true)]
+    Worker {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[command(flatten)]
+        work: Work,
+        #[command(flatten)]
+        life: Life,
+    },
+    /// A process that follows the log, which the run begins.
+    #[command(hide = true)]
+    Subscriber {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[arg(long, value_enum)]
+        follower: Follower,
+        #[command(flatten)]
+        life: Life,
+    },
+}
+
+fn main() -> ExitCode {
+    match do_as_asked() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            // Nothing is said about the store.
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn do_as_asked() -> anyhow::Result<ExitCode> {
+    let Arguments { other, asked } = Arguments::parse();
+    match other {
+        None => soak(&asked),
+        Some(Other::Check { folder, store }) => Ok(judge(store, None, &folder, check::check(&folder, store))),
+        Some(Other::Worker { store, work, life }) => {
+            let address = address()?;
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => worker::work::<PostgresStore>(&address, work, life).await,
+                    Kind::Sqlite => worker::work::<SqliteStore>(&address, work, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Other::Subscriber { store, follower, life }) => {
+            let address = address()?;
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => subscriber::follow::<PostgresStore>(&address, follower, life).await,
+                    Kind::Sqlite => subscriber::follow::<SqliteStore>(&address, follower, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Breaks each store that is asked for, until one breaks a law.
+fn soak(asked: &Asked) -> anyhow::Result<ExitCode> {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs());
+    let seed = asked.seed.map_or_else(clock, Ok)?;
+    let kinds: &[Kind] = match asked.store {
+        Stores::Postgres => &[Kind::Postgres],
+        Stores::Sqlite => &[Kind::Sqlite],
+        Stores::Both => &[Kind::Postgres, Kind::Sqlite],
+    };
+    let time = Duration::try_from_secs_f64(asked.minutes * 60.0).context("minutes are a time")?;
+    let mut temporary = None;
+    let folder = match &asked.folder {
+        Some(folder) => folder.clone(),
+        None => {
+            temporary.insert(tempfile::Builder::new().prefix("factum-soak-").tempdir()?).path().to_owned()
+        }
+    };
+    for &kind in kinds {
+        let folder = folder.join(kind.name());
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        println!("{}: {time:?}, seed {seed}, files in {}", kind.name(), folder.display());
+        let (processes, clients) = (asked.processes.into(), asked.clients.into());
+        let plan = Plan { kind, time, seed, processes, clients, rate: asked.rate, folder };
+        let verdict = run::run(&plan);
+        if !matches!(verdict, Ok(Ok(_)))
+            && let Some(temporary) = temporary.take()
+        {
+            // For whoever wants to understand it.
+            let _ = temporary.keep();
+        }
+        let verdict = verdict.with_context(|| format!("seed {seed}, files in {}", plan.folder.display()))?;
+        if let Err(broken) = &verdict {
+            fs::write(plan.folder.join("verdict.txt"), broken.in_full())?;
+        }
+        let is_broken = verdict.is_err();
+        let code = judge(kind, Some(seed), &plan.folder, verdict);
+        if is_broken {
+            return Ok(code);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what came of it.
+fn judge(kind: Kind, seed: Option<u64>, folder: &Path, verdict: Result<Held, Broken>) -> ExitCode {
+    let seed = seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+    match verdict {
+        Ok(held) => {
+            println!("held: {}{seed}\n{held}", kind.name());
+            ExitCode::SUCCESS
+        }
+        Err(broken) => {
+            println!("broken: {}{seed}, files in {}\n{broken}", kind.name(), folder.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn address() -> anyhow::Result<String> {
+    std::env::var(life::ADDRESS).with_context(|| format!("{} is not set", life::ADDRESS))
+}

@@ -1,0 +1,242 @@
+//! Notes of subscribers, of the log and of what was done to them: a line each, with tabs between its fields.
+//!
+//! ```text
+//! resumed  position                                     a subscriber reads on after its checkpoint
+//! saw      position  id  stream  version  name  whole   an event, before anything is done with it
+//! moving   from  to                                     before the checkpoint is moved
+//! moved                                                 the answer to that
+//! refused                                               the other answer: it was not moved
+//! row      position  id  stream  version                of the projection
+//! total    stream  events  version                      of the projection
+//! fault    time  kind  whom                             done by the run, and over then
+//! error    time  transient|strange  kind  doing  text   told by the store
+//! back     time  id                                     a transaction with this event in it is rolled back
+//! mark     id                                           a row that was committed together with this event
+//! ```
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use factum_conformance::history::Logged;
+use factum_core::{EventId, Position, RecordedEvent, StoreError, StreamId, Version};
+
+use crate::content;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    Resumed(Position),
+    Saw(Seen),
+    Moving { from: Position, to: Position },
+    Moved,
+    Refused,
+    Row(Logged),
+    Total(Total),
+    Fault { at: u64, kind: String, whom: String },
+    Error(Trouble),
+    Back { at: u64, id: EventId },
+    Mark(EventId),
+}
+
+/// An event as somebody was shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) event: Logged,
+    pub(crate) name: String,
+    /// Whether it is as it was given.
+    pub(crate) is_whole: bool,
+}
+
+/// What the projection holds of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) stream: StreamId,
+    pub(crate) events: u64,
+    /// Of its last event.
+    pub(crate) version: Version,
+}
+
+/// An error that a store told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) at: u64,
+    /// Whether trying again may help, as is to be told by a store that is broken from outside.
+    pub(crate) is_transient: bool,
+    pub(crate) kind: String,
+    /// What was to be done.
+    pub(crate) doing: String,
+    pub(crate) text: String,
+}
+
+impl Trouble {
+    pub(crate) fn new(at: u64, doing: impl Into<String>, error: &StoreError) -> Self {
+        let kind = format!("{:?}", error.kind());
+        let kind = kind.split(' ').next().unwrap_or_default().to_owned();
+        let text = format!("{error:?}");
+        Self { at, is_transient: error.is_transient(), kind, doing: doing.into(), text }
+    }
+}
+
+impl From<&RecordedEvent> for Seen {
+    fn from(event: &RecordedEvent) -> Self {
+        let (name, is_whole) = (event.name.as_str().to_owned(), content::is_whole(event));
+        Self { event: Logged::from(event), name, is_whole }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resumed(at) => write!(f, "resumed\t{at}"),
+            Self::Saw(Seen { event, name, is_whole }) => {
+                let whole = if *is_whole { "whole" } else { "changed" };
+                write!(f, "saw\t{}\t{name}\t{whole}", fields(event))
+            }
+            Self::Moving { from, to } => write!(f, "moving\t{from}\t{to}"),
+            Self::Moved => f.write_str("moved"),
+            Self::Refused => f.write_str("refused"),
+            Self::Row(event) => write!(f, "row\t{}", fields(event)),
+            Self::Total(Total { stream, events, version }) => {
+                write!(f, "total\t{stream}\t{events}\t{version}")
+            }
+            Self::Fault { at, kind, whom } => write!(f, "fault\t{at}\t{kind}\t{whom}"),
+            Self::Error(Trouble { at, is_transient, kind, doing, text }) => {
+                let helps = if *is_transient { "transient" } else { "strange" };
+                write!(f, "error\t{at}\t{helps}\t{kind}\t{doing}\t{}", text.replace(char::is_control, " "))
+            }
+            Self::Back { at, id } => write!(f, "back\t{at}\t{id}"),
+            Self::Mark(id) => write!(f, "mark\t{id}"),
+        }
+    }
+}
+
+impl FromStr for Note {
+    type Err = anyhow::Error;
+
+    fn from_str(line: &str) -> anyhow::Result<Self> {
+        parse(line).with_context(|| format!("not a note: {line:?}"))
+    }
+}
+
+/// Writes notes to a file, each page of them at once.
+#[derive(Debug)]
+pub(crate) struct Notebook(File);
+
+impl Notebook {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(file))
+    }
+
+    pub(crate) fn write(&mut self, notes: impl IntoIterator<Item = Note>) -> anyhow::Result<()> {
+        use fmt::Write as _;
+        let mut text = String::new();
+        notes.into_iter().try_for_each(|note| writeln!(text, "{note}"))?;
+        Ok(self.0.write_all(text.as_bytes())?)
+    }
+}
+
+/// The notes of a file. A last line without its end is one that was being written when its writer was killed, and is
+/// left out.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Note>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = whole.split('\n').filter(|line| !line.is_empty());
+    lines.map(str::parse).collect::<anyhow::Result<_>>().with_context(|| format!("in {}", path.display()))
+}
+
+fn fields(event: &Logged) -> String {
+    let Logged { id, stream, version, position } = event;
+    format!("{position}\t{id}\t{stream}\t{version}")
+}
+
+fn parse(line: &str) -> Option<Note> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    Some(match fields[..] {
+        ["resumed", at] => Note::Resumed(position(at)?),
+        ["saw", at, id, stream, version, name, whole] => {
+            let event = event(at, id, stream, version)?;
+            Note::Saw(Seen { event, name: name.to_owned(), is_whole: whole == "whole" })
+        }
+        ["moving", from, to] => Note::Moving { from: position(from)?, to: position(to)? },
+        ["moved"] => Note::Moved,
+        ["refused"] => Note::Refused,
+        ["row", at, id, stream, version] => Note::Row(event(at, id, stream, version)?),
+        ["total", stream, events, version] => Note::Total(Total {
+            stream: stream.parse().ok()?,
+            events: events.parse().ok()?,
+            version: Version(version.parse().ok()?),
+        }),
+        ["fault", at, kind, whom] => {
+            Note::Fault { at: at.parse().ok()?, kind: kind.to_owned(), whom: whom.to_owned() }
+        }
+        ["error", at, helps, kind, doing, text] => Note::Error(Trouble {
+            at: at.parse().ok()?,
+            is_transient: helps == "transient",
+            kind: kind.to_owned(),
+            doing: doing.to_owned(),
+            text: text.to_owned(),
+        }),
+        ["mark", id] => Note::Mark(EventId(id.parse().ok()?)),
+        ["back", at, id] => Note::Back { at: at.parse().ok()?, id: EventId(id.parse().ok()?) },
+        _ => return None,
+    })
+}
+
+fn event(at: &str, id: &str, stream: &str, version: &str) -> Option<Logged> {
+    Some(Logged {
+        id: EventId(id.parse().ok()?),
+        stream: stream.parse().ok()?,
+        version: Version(version.parse().ok()?),
+        position: position(at)?,
+    })
+}
+
+fn position(text: &str) -> Option<Position> {
+    text.parse().ok().map(Position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_read_as_they_were_written() {
+        let event = Logged {
+            id: EventId::new(),
+            stream: "own/1 2".parse().unwrap(),
+            version: Version(3),
+            position: Position(7),
+        };
+        let seen = Seen { event: event.clone(), name: "soak.tagged".to_owned(), is_whole: false };
+        let total = Total { stream: event.stream.clone(), events: 3, version: Version(3) };
+        let trouble = Trouble {
+            at: 5,
+            is_transient: false,
+            kind: "Other".to_owned(),
+            doing: "append".to_owned(),
+            text: "a b".to_owned(),
+        };
+        let broken = Note::Error(Trouble { text: "a\nb".to_owned(), ..trouble.clone() });
+        assert_eq!(broken.to_string(), Note::Error(trouble.clone()).to_string());
+        for note in [
+            Note::Resumed(Position(1)),
+            Note::Saw(seen),
+            Note::Moving { from: Position(1), to: Position(2) },
+            Note::Moved,
+            Note::Refused,
+            Note::Row(event),
+            Note::Total(total),
+            Note::Fault { at: 5, kind: "kill".to_owned(), whom: String::new() },
+            Note::Error(trouble),
+            Note::Back { at: 5, id: EventId::new() },
+            Note::Mark(EventId::new()),
+        ] {
+            assert_eq!(note.to_string().parse::<Note>().unwrap(), note);
+        }
+        assert!("moved\t1".parse::<Note>().is_err());
+    }
+}
