@@ -20,7 +20,7 @@ use factum_core::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{BEGIN_POOLED, Database};
 use crate::error::{Fault, is_clash};
 use crate::row::{column, number};
 
@@ -56,7 +56,11 @@ impl CommitGroup for Committer {
             group => run.append_all(&mut lease, group).await?,
         };
         let is_ill = |written: &Written| matches!(written.outcome, Err(AppendError::Store(_)));
-        lease.put_back_if(!written.iter().any(is_ill));
+        let is_sound = !written.iter().any(is_ill);
+        if is_sound {
+            lease.commit(database, APPEND).await?;
+        }
+        lease.put_back_if(is_sound);
         let positions = written.iter().flat_map(|written| &written.positions).copied();
         database.tracker.committed(ticket, positions);
         database.notices.tell();
@@ -104,6 +108,9 @@ impl<'a> Run<'a> {
         for _ in 0..ATTEMPTS_MAX {
             match self.try_append(connection, append).await {
                 Err(error) if is_clash(&error) && self.is_commit => {
+                    if self.database.is_pooled() {
+                        self.begin_anew(connection).await?;
+                    }
                     if let Some(outcome) = self.look_and_judge(connection, append).await? {
                         return Ok(Written { outcome, positions: Vec::new() });
                     }
@@ -112,6 +119,13 @@ impl<'a> Run<'a> {
             }
         }
         Err(StoreError::new(StoreErrorKind::Busy, APPEND))
+    }
+
+    /// Behind a pooler, a failure has spoilt the transaction that each statement is in.
+    async fn begin_anew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        self.database.within(APPEND, sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await?;
+        self.database.within(APPEND, sqlx::raw_sql(BEGIN_POOLED).execute(&mut *connection)).await?;
+        Ok(())
     }
 
     /// One append, once.
@@ -221,7 +235,9 @@ impl<'a> Run<'a> {
             let refused = self.refuse(connection, append, &facts).await;
             outcomes.push(match refused {
                 // The others are committed already: this one alone was not, and its fault is not theirs.
-                Err(error) if self.is_commit => Written { outcome: Err(error.into()), positions: Vec::new() },
+                Err(error) if self.is_commit && !self.database.is_pooled() => {
+                    Written { outcome: Err(error.into()), positions: Vec::new() }
+                }
                 refused => refused?,
             });
         }

@@ -52,6 +52,7 @@ impl Default for Builder {
                 patience: Duration::from_secs(10),
                 poll: Duration::from_millis(500),
                 notifies: true,
+                is_pooled: false,
             },
             limits: Limits::default(),
         }
@@ -108,6 +109,19 @@ impl Builder {
         self
     }
 
+    /// Whether the connections lead through a pooler in transaction mode, such as `PgBouncer`, which gives each transaction
+    /// whatever connection of its own is free; not so unless told otherwise.
+    ///
+    /// Each call is then a transaction of its own, of four round trips instead of one, and notices are off (the poll interval
+    /// is 50 ms): `LISTEN` needs a connection that stays. [`PostgresStore::migrate`] needs a direct one. A pool of your own must
+    /// have a statement cache of capacity 0.
+    pub fn transaction_pooler(mut self, on: bool) -> Self {
+        self.settings.is_pooled = on;
+        self.settings.notifies = !on;
+        self.settings.poll = Duration::from_millis(if on { 50 } else { 500 });
+        self
+    }
+
     /// How many groups of appends are committed at the same time; at least 1, and 2 unless told otherwise.
     pub fn append_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes.max(1);
@@ -139,6 +153,9 @@ impl Builder {
         let mut options: PgConnectOptions = url.parse().map_err(|error| store_error(CONNECT, error))?;
         if options.get_application_name().is_none() {
             options = options.application_name("factum");
+        }
+        if self.settings.is_pooled {
+            options = options.statement_cache_capacity(0);
         }
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)

@@ -38,7 +38,7 @@ impl Checkpoints for PostgresStore {
         let mut lease = database.lease(MOVE_CHECKPOINT).await?;
         let moved = compare_and_set(&mut lease, subscription, from, to);
         let outcome = match database.within_commit(MOVE_CHECKPOINT, moved).await? {
-            Moved::Done { .. } => Ok(()),
+            Moved::Done { .. } => lease.commit(database, MOVE_CHECKPOINT).await,
             Moved::Not(facts) => Err(facts.explain(database, &mut lease, subscription, from, to).await?),
         };
         lease.put_back();

@@ -1,5 +1,6 @@
 //! The database: connections that are fit to use, and nothing that waits for ever.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,6 +17,10 @@ use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::migrate;
 use crate::notices::Notices;
 
+/// Behind a pooler in transaction mode, only a transaction keeps its connection, on which others have prepared statements
+/// under the names that sqlx gives to ours.
+pub(crate) const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL";
+
 /// How long the feed waits at a hole before it is said.
 const HELD_UP: Duration = Duration::from_secs(1);
 
@@ -30,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
     /// Whether other processes are told of appends, and heard of.
     pub(crate) notifies: bool,
+    /// Whether a pooler stands in between, which gives each transaction whatever connection is free.
+    pub(crate) is_pooled: bool,
 }
 
 /// The connections, and what every use of them has to mind.
@@ -104,6 +111,11 @@ impl Database {
         Ok(learned)
     }
 
+    /// Whether a pooler stands in between.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.settings.is_pooled
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -137,7 +149,15 @@ impl Database {
     pub(crate) async fn lease_unchecked(&self, operation: &'static str) -> Result<Lease, StoreError> {
         // The pool has a time limit of its own.
         let connection = self.pool.acquire().await.map_err(|error| store_error(operation, error))?;
-        Ok(Lease { connection: Some(connection), answer_timeout: self.settings.answer_timeout })
+        let mut lease = Lease {
+            connection: Some(connection),
+            answer_timeout: self.settings.answer_timeout,
+            is_in_transaction: self.settings.is_pooled,
+        };
+        if self.settings.is_pooled {
+            self.within(operation, sqlx::raw_sql(BEGIN_POOLED).execute(&mut *lease)).await?;
+        }
+        Ok(lease)
     }
 
     /// What comes of `work`, unless it takes too long. For everything that a commit does not depend on.
@@ -173,16 +193,37 @@ impl Database {
 pub(crate) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     answer_timeout: Duration,
+    /// Whether a transaction is open that belongs to the lease: behind a pooler.
+    is_in_transaction: bool,
 }
 
 impl Lease {
     /// Gives the connection back: its last answer was read to the end, and no transaction is open.
     pub(crate) fn put_back(mut self) {
+        let ends_transaction = mem::take(&mut self.is_in_transaction);
         if let Some(mut connection) = self.connection.take() {
             // What dropping it does as well, but with a time limit, because it asks the server for an answer.
-            let returned = connection.return_to_pool();
-            tokio::spawn(tokio::time::timeout(self.answer_timeout, returned));
+            tokio::spawn(tokio::time::timeout(self.answer_timeout, async move {
+                if ends_transaction && sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
+                    // It is not used again.
+                    drop(connection.detach());
+                    return;
+                }
+                connection.return_to_pool().await;
+            }));
         }
+    }
+
+    /// Commits what was written, where the statement has not done so itself.
+    pub(crate) async fn commit(
+        &mut self,
+        database: &Database,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
+        if mem::take(&mut self.is_in_transaction) {
+            database.within_commit(operation, sqlx::raw_sql("COMMIT").execute(&mut **self)).await?;
+        }
+        Ok(())
     }
 
     /// Gives the connection back, if nothing is left to be read.

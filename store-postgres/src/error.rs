@@ -130,6 +130,9 @@ pub(crate) enum Fault {
         /// What is wrong with it.
         source: InvalidName,
     },
+    /// Migrations take a lock of the session.
+    #[error("migrations need a direct connection, past a pooler in transaction mode")]
+    Pooled,
     /// A page of the feed without its first row.
     #[error("the database did not say how far the log goes")]
     Headless,

@@ -13,8 +13,8 @@
 //! Connecting never changes the database. [`migrate`](PostgresStore::migrate) does, and so does `sqlx migrate run` with
 //! the same files; a store that finds its tables missing, old or newer than itself says so and touches nothing.
 //!
-//! Runs on Postgres 13 and later, on a primary, in a database whose encoding is UTF-8. Of `PgBouncer` it needs 1.21 or
-//! later, which knows prepared statements.
+//! Runs on Postgres 13 and later, on a primary, in a database whose encoding is UTF-8. Behind a pooler in
+//! transaction mode, such as `PgBouncer`, see [`Builder::transaction_pooler`].
 
 mod append;
 mod builder;

@@ -5,7 +5,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::database::Database;
-use crate::error::migration_error;
+use crate::error::{Fault, migration_error};
 
 /// The folder `migrations`, the same that `sqlx migrate run` applies. `sqlx.toml` says in which table they are noted.
 static MIGRATOR: Migrator = sqlx::migrate!();
@@ -14,6 +14,9 @@ const MIGRATE: &str = "migrate";
 const UNDEFINED_TABLE: &str = "42P01";
 
 pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
+    if database.is_pooled() {
+        return Err(StoreError::because(StoreErrorKind::Other, MIGRATE, Fault::Pooled));
+    }
     // A connection of its own, closed afterwards: when it fails, sqlx forgets to unlock.
     let mut connection = database.lease_unchecked(MIGRATE).await?.detach();
     let found = last_applied(database, &mut connection, MIGRATE).await?;

@@ -59,6 +59,7 @@ impl Retention for PostgresStore {
                 )
                 .fetch_one(&mut *lease);
                 let answer = database.within_commit(RETENTION, answer).await?;
+                lease.commit(database, RETENTION).await?;
                 lease.put_back();
                 Ok(answer)
             })
@@ -81,6 +82,7 @@ impl Retention for PostgresStore {
                 )
                 .fetch_one(&mut *lease);
                 let answer = database.within_commit(RETENTION, answer).await?;
+                lease.commit(database, RETENTION).await?;
                 lease.put_back();
                 Ok(answer)
             })
@@ -151,6 +153,7 @@ impl PostgresStore {
                 )
                 .fetch_one(&mut *lease);
                 let answer = database.within_commit(RETENTION, answer).await?;
+                lease.commit(database, RETENTION).await?;
                 lease.put_back();
                 Ok(answer)
             })

@@ -7,10 +7,12 @@ use sqlx::{Acquire as _, Postgres, Transaction};
 use crate::PostgresStore;
 use crate::append::{APPEND, Run};
 use crate::checkpoint::{MOVE_CHECKPOINT, Moved, compare_and_set};
+use crate::database::BEGIN_POOLED;
 use crate::error::is_clash;
 use crate::read;
 
 const BEGIN: &str = "begin";
+const BEGIN_HERE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const COMMIT: &str = "commit";
 
 /// How often an append is tried that others overtake.
@@ -38,12 +40,10 @@ impl Transactional for PostgresStore {
         database
             .retrying(BEGIN, || async {
                 let pool = self.pool().clone();
+                let begin = if database.is_pooled() { BEGIN_POOLED } else { BEGIN_HERE };
                 // In a task, so that it always comes to its end: a connection on which sqlx's `begin` is dropped half-way
                 // goes back to the pool with an open transaction that nobody ends.
-                let begun =
-                    tokio::spawn(
-                        async move { pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await },
-                    );
+                let begun = tokio::spawn(async move { pool.begin_with(begin).await });
                 let begun = async { begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
                 database.within(BEGIN, begun).await
             })

@@ -8,6 +8,7 @@ mod given;
 mod migrations;
 mod network;
 mod plans;
+mod pooler;
 mod race;
 mod reading;
 mod restarts;

@@ -2,17 +2,18 @@
 
 use std::process::Command;
 
-use factum_core::store::{ReadAll, ReadCategory, ReadStream};
+use factum_core::store::{Append, ReadAll, ReadCategory, ReadStream};
 use factum_core::{
-    Checkpoints, EventId, EventStore, Expected, Position, StoreError, StoreErrorKind, Transactional,
+    AppendError, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, StoreError, StoreErrorKind,
+    Transactional, Version,
 };
 use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 use sqlx::PgConnection;
 
 use crate::given::{
-    ALL_IS_QUIET, PATIENCE, database, empty_database, kind_of, last_migration, migrations, one, run, store,
-    stranger, stream, until,
+    ALL_IS_QUIET, PATIENCE, all_events, database, empty_database, event, kind_of, last_migration, migrations,
+    one, run, store, stranger, stream, until,
 };
 
 /// What every kind of call says.
@@ -64,6 +65,41 @@ async fn an_old_database_is_refused_and_brought_up() {
     }
     store.migrate().await.expect("does the rest");
     store.append(one("1", Expected::NoStream)).await.expect("appends");
+}
+
+/// `tests/schemas` has a database as an older program left it: a frozen copy, which is never changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_program_has_recorded_is_read_and_goes_on() {
+    let database = empty_database().await;
+    run(&mut stranger(&database).await, include_str!("../schemas/0002.sql")).await;
+    let store = store(&database).await;
+    for kind in refusals(&store).await {
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: Some(2), needed: last_migration().await });
+    }
+    store.migrate().await.expect("does the rest");
+
+    let events = all_events(&store).await;
+    let facts: Vec<_> =
+        events.iter().map(|event| (event.position.0, event.stream.as_str(), event.version.0)).collect();
+    let wanted =
+        [(1, "order/1", 1), (2, "order/2", 1), (6, "order/1", 2), (7, "cart/a/b", 1), (8, "order/1", 3)];
+    assert_eq!(facts, wanted);
+    assert_eq!(&events[3].payload[..], b"\xff\x00\xfe");
+    assert_eq!(events[1].metadata.fields["source"], "ü");
+    assert_eq!(store.find_event(events[2].id).await.expect("reads").as_ref(), Some(&events[2]));
+
+    // Checkpoints of then know no event, and get one when they move.
+    let mails = store.checkpoint("mails").await.expect("reads");
+    assert_eq!((mails.position, mails.event_id), (Position(6), None));
+    store.move_checkpoint("mails", mails, Position(8).into()).await.expect("it was there");
+    assert_eq!(store.checkpoint("mails").await.expect("reads").event_id, Some(events[4].id));
+
+    // It goes on after the last position, and knows the ids.
+    let appended = store.append(one("1", Expected::Exactly(Version(3)))).await.expect("appends");
+    assert_eq!(appended.position, Position(9));
+    let again = NewEvent { id: events[0].id, ..event() };
+    let reused = store.append(Append::to(stream("9"), Expected::Any, vec![again])).await;
+    assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
