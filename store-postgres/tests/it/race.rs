@@ -20,7 +20,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::given::{PATIENCE, ask, database, empty_database, event_named, run, stranger};
+use crate::given::{PATIENCE, ask, database, empty_database, event_named, one, run, stranger};
 
 const EVENTS: usize = 5_000;
 /// Processes that write to their end, beside this one.
@@ -28,6 +28,8 @@ const PROCESSES: usize = 3;
 /// Processes that are killed, one after the other.
 const VICTIMS: u64 = 4;
 const WRITERS: usize = 10;
+/// How many races there are at most.
+const ROUNDS_MAX: usize = 6;
 const STREAMS: u64 = 60;
 const CATEGORIES: [&str; 3] = ["order", "customer", "parcel"];
 const NAMES: [&str; 3] = ["placed", "moved", "paid"];
@@ -407,6 +409,38 @@ fn faults(seen: &[i64], table: &[Seen]) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_of_the_feed_lose_nothing_where_others_do() {
     let events = env::var("FACTUM_RACE_EVENTS").map_or(EVENTS, |events| events.parse().expect("a number"));
+    // A race in which a broken reader loses nothing proves nothing about it, and how much it loses is chance.
+    let mut caught = [0; Broken::ALL.len()];
+    for _ in 0..ROUNDS_MAX {
+        for (caught, lost) in caught.iter_mut().zip(race(events).await) {
+            *caught += lost;
+        }
+        if caught.iter().all(|&lost| lost > 0) {
+            return;
+        }
+    }
+    panic!("not every broken reader was caught: {caught:?} of {:?}", Broken::ALL);
+}
+
+/// Writes something before appending, while somebody else appends to the same stream: the younger transaction comes first.
+async fn reverse_transactions(store: &PostgresStore) {
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query("INSERT INTO notes VALUES ('first')").execute(&mut *tx).await.expect("writes");
+    store.append(one("reversed", Expected::Any)).await.expect("appends");
+    let _ = store.append_in(&mut tx, one("reversed", Expected::Any)).await.expect("appends");
+    store.commit(tx).await.expect("commits");
+}
+
+/// Whether `event` passes, by other code than the store's.
+fn passes(filter: &Filter, event: &Seen) -> bool {
+    (filter.names.is_empty() || filter.names.contains(&event.name))
+        && (filter.streams.is_empty() || filter.streams.contains(&event.stream))
+        && (filter.categories.is_empty()
+            || filter.categories.iter().any(|category| category == event.stream.category()))
+}
+
+/// How many events each of the broken readers loses, or reverses, in a race in which the followers lose none.
+async fn race(events: usize) -> [usize; Broken::ALL.len()] {
     let (database, elsewhere) = (database().await, empty_database().await);
     let prepare = "CREATE TABLE notes (note text);
          CREATE TABLE transactions (position bigint PRIMARY KEY, id bigint);
@@ -466,6 +500,8 @@ async fn readers_of_the_feed_lose_nothing_where_others_do() {
     }
     here.await.expect("no panic");
 
+    reverse_transactions(&writing).await;
+
     let last: i64 = ask(&mut stranger(&database).await, LAST).await;
     tell.send_replace(Some(u64::try_from(last).expect("positive")));
     let mut seen = Vec::new();
@@ -478,36 +514,28 @@ async fn readers_of_the_feed_lose_nothing_where_others_do() {
     assert!(table.len() >= events * 9 / 10, "{} events are too few", table.len());
     assert_order(&table);
     for (filter, seen) in filters.iter().zip(&seen) {
-        let expected: Vec<_> = table
-            .iter()
-            .filter(|event| {
-                let is_in = |wanted: bool, is_empty: bool| wanted || is_empty;
-                is_in(filter.names.contains(&event.name), filter.names.is_empty())
-                    && is_in(filter.streams.contains(&event.stream), filter.streams.is_empty())
-                    && is_in(
-                        filter.categories.iter().any(|category| category == event.stream.category()),
-                        filter.categories.is_empty(),
-                    )
-            })
-            .cloned()
-            .collect();
+        let expected: Vec<_> = table.iter().filter(|event| passes(filter, event)).cloned().collect();
         assert!(*seen == expected, "{filter:?}: {} events of {}", seen.len(), expected.len());
     }
 
-    for (reader, reading) in broken {
+    let mut losses = [0; Broken::ALL.len()];
+    for ((reader, reading), losses) in broken.into_iter().zip(&mut losses) {
         let seen = reading.await.expect("no panic");
         let (lost, reversed) = faults(&seen, &table);
         println!("{reader:?} lost {lost} of {} events and reversed {reversed}", table.len());
-        match reader {
-            Broken::ByTransactionId => assert!(seen.is_empty(), "it is stalled by the foreign transaction"),
-            _ => assert!(lost > 0, "{reader:?} was not caught: the race proves nothing"),
+        if matches!(reader, Broken::ByTransactionId) {
+            assert!(seen.is_empty(), "it is stalled by the foreign transaction");
         }
+        *losses = lost;
     }
-    drop(idle);
+    for idle in &mut idle {
+        run(idle, "ROLLBACK").await;
+    }
     // Without the foreign transaction it goes on, and has streams backwards.
     let last_look = Arc::new(AtomicBool::new(true));
     let seen = Broken::ByTransactionId.read(stranger(&database).await, last_look).await;
     let (lost, reversed) = faults(&seen, &table);
     println!("by transaction id {reversed} events are reversed");
     assert!(lost == 0 && reversed > 0, "ids of transactions were in the order of the streams");
+    losses
 }
