@@ -220,8 +220,9 @@ impl Tracker {
     /// An append of this process that began after `ticket` has committed these positions, in growing order.
     pub(crate) fn committed(&self, ticket: Ticket, positions: impl IntoIterator<Item = Position>) {
         let mut state = self.state();
-        // What was committed to another server may not be on this one.
-        if ticket.epoch != state.epoch {
+        // What was committed to another server may not be on this one; and before anybody has looked, nobody knows which
+        // one it was.
+        if ticket.epoch != state.epoch || state.server.is_none() {
             return;
         }
         for position in positions {
@@ -406,6 +407,7 @@ mod tests {
     #[test]
     fn what_this_process_has_committed_needs_no_look() {
         let tracker = Tracker::new();
+        look(&tracker, 0, 0, None);
         let committed = |positions: &[u64]| {
             tracker.committed(tracker.ticket(), positions.iter().map(|&p| Position(p)));
         };
@@ -420,8 +422,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_committed_before_the_first_look_is_looked_for() {
+        let tracker = Tracker::new();
+        tracker.committed(tracker.ticket(), [Position(1), Position(2)]);
+        assert_eq!(tracker.ticket().settled, 0, "another server may answer the first look");
+        assert_eq!(look(&tracker, 2, 2, None), 2);
+    }
+
+    #[test]
     fn ranges_are_forgotten_and_not_passed() {
         let tracker = Tracker::new();
+        look(&tracker, 0, 0, None);
         for at in 1..=2 * RANGES_MAX as u64 {
             tracker.committed(tracker.ticket(), [Position(2 * at)]);
         }
