@@ -103,8 +103,10 @@ impl OwnServer {
     pub fn kill(&self) -> Result<(), Error> {
         let server = self.server();
         let Some(postmaster) = server.pid() else { return Ok(()) };
-        // All, and not only the first one: its orphans would go on until they notice.
-        let processes = stopped_family(postmaster)?;
+        // All, and not only the first one: its orphans would go on until they notice. And that one last, because it is
+        // stopped and notices nothing.
+        let mut processes = stopped_family(postmaster)?;
+        processes.reverse();
         signal("KILL", &processes)?;
         wait_until("the server was killed", || !processes.iter().copied().any(is_alive))?;
         self.clear_up_after(postmaster)
