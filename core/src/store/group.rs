@@ -306,7 +306,10 @@ impl<C: CommitGroup> Group<C> {
             let may_pass =
                 matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown);
             let is_held_up = *error.kind() == StoreErrorKind::Busy;
-            if self.turn == Turn::Lane && !may_pass && (self.appends.len() > 1 || is_held_up) {
+            // One writer holds up all of them, whatever their streams are, and they have waited for it as long as a call may.
+            let holds_up_all = is_held_up && self.shared.limits.streams_are_shared;
+            if self.turn == Turn::Lane && !may_pass && !holds_up_all && (self.appends.len() > 1 || is_held_up)
+            {
                 if self.appends.len() > 1 {
                     // What made the group fail may be one of its appends: each is tried by itself, which its ids make
                     // safe. Only those that are held up again go beside the lane, so that they hold up nobody.

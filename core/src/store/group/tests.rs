@@ -305,3 +305,16 @@ fn the_end_of_the_runtime_is_an_unknown_outcome() {
     let Err(AppendError::Store(error)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(*error.kind(), StoreErrorKind::OutcomeUnknown);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_holds_up_all_is_waited_for_once() {
+    let busy = Trouble::Forever(&StoreErrorKind::Busy);
+    let (queue, noted) = troubled(GroupLimits::default(), &[("a", busy), ("b", busy)]);
+    let ids: Vec<_> = iter::once("a").chain(iter::repeat_n("b", 63)).collect();
+    let outcomes = all(&queue, &ids).await;
+    let is_busy = |outcome: &Result<Appended, AppendError>| matches!(outcome, Err(AppendError::Store(error)) if *error.kind() == StoreErrorKind::Busy);
+    assert!(outcomes.iter().all(is_busy), "{outcomes:?}");
+    // Each attempt waits as long as a call may: one for each append would be a minute for the last.
+    let sizes: Vec<_> = noted.groups.lock().expect("lives").iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 63]);
+}
