@@ -344,19 +344,19 @@ async fn follow<S: EventStore>(
         }
         let page = store.read_all(read.clone()).await.expect("the feed can be read");
         assert!(
-            page.checkpoint.position >= read.after,
+            page.checkpoint.position >= read.after.position,
             "the feed goes back from {} to {}",
-            read.after,
+            read.after.position,
             page.checkpoint.position
         );
         if !page.events.is_empty() {
             progress.fetch_add(1, Ordering::SeqCst);
         }
-        read.after = page.checkpoint.position;
+        read.after = page.checkpoint;
         seen.extend(page.events);
         if page.end {
             // A hint, and bounded, because `finished` must be looked at too.
-            let _ = tokio::time::timeout(Duration::from_millis(20), store.wait(read.after)).await;
+            let _ = tokio::time::timeout(Duration::from_millis(20), store.wait(read.after.position)).await;
         }
     }
 }

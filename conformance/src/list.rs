@@ -142,6 +142,8 @@ macro_rules! __promises {
                 an_empty_store_is_an_empty_page,
                 a_limit_of_zero_gives_one_event,
                 stays_where_it_is_past_the_head,
+                pages_name_the_last_event_up_to_where_they_looked,
+                refuses_to_go_on_in_another_log,
                 a_filter_equals_filtering_the_whole,
                 random_filters_equal_filtering_the_whole,
                 the_position_moves_on_where_nothing_passes,

@@ -559,7 +559,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
         let page = page.map_err(|error| TestCaseError::fail(format!("{error:?} of {read:?}")))?;
         ensure!(page.events.len() <= read.limit.max(1), "{read:?} gives more events than that: {page:?}");
         let places: Vec<_> = page.events.iter().map(|event| event.position).collect();
-        let bounds = std::iter::once(read.after).chain(places.iter().copied()).collect::<Vec<_>>();
+        let bounds = std::iter::once(read.after.position).chain(places.iter().copied()).collect::<Vec<_>>();
         ensure!(
             bounds.windows(2).all(|pair| pair[0] < pair[1]),
             "{read:?} gives events in no order: {page:?}"
@@ -569,7 +569,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
             "{read:?} has not looked at its own events: {page:?}"
         );
         ensure!(
-            page.end || page.checkpoint.position > read.after,
+            page.end || page.checkpoint.position > read.after.position,
             "{read:?} neither moves on nor is the end: {page:?}"
         );
         Ok(page)
@@ -615,9 +615,9 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
                 wanted.iter().take_while(|event| event.position <= page.checkpoint.position).count();
             ensure!(found == wanted[..looked_at], "{read:?} passes over events, or makes some up: {page:?}");
             ensure!(!page.end || found == wanted, "{read:?} says it is the end, but there is more: {page:?}");
-            read.after = page.checkpoint.position;
+            read.after = page.checkpoint;
             if page.end && page.events.is_empty() {
-                ensure!(read.after >= self.head(), "{read:?} does not move on to {}", self.head());
+                ensure!(read.after.position >= self.head(), "{read:?} does not move on to {}", self.head());
                 count(if read.filter.is_all() { &self.tally.read } else { &self.tally.filtered });
                 return Ok(());
             }

@@ -1,7 +1,10 @@
 //! The feed: everything once, in the store's one order, in pages, and through filters.
 
 use factum_core::store::{Append, Filter, Page, ReadAll, ReadStream};
-use factum_core::{EventName, EventStore, Expected, NewEvent, Position, RecordedEvent, StreamId};
+use factum_core::{
+    Checkpoint, EventId, EventName, EventStore, Expected, NewEvent, Position, RecordedEvent, StoreErrorKind,
+    StreamId,
+};
 use proptest::collection::vec;
 use proptest::sample::select;
 use proptest::strategy::{Strategy, ValueTree};
@@ -208,6 +211,56 @@ pub async fn stays_where_it_is_past_the_head<F: Fixture>(fixture: F) {
             let page = read(store, after, filter, 10).await;
             assert_eq!((page.events, page.checkpoint.position, page.end), (Vec::new(), after, true));
         }
+    }
+}
+
+/// A page names the last event up to where it looked, whether it passed or not and whether anything came.
+pub async fn pages_name_the_last_event_up_to_where_they_looked<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let feed = given_feed(store).await;
+    for filter in [Filter::all(), named("a"), named("none")] {
+        let mut read_on = ReadAll::after(Position::START).filter(filter.clone()).limit(3);
+        loop {
+            let page = page(store, &read_on).await;
+            let last = feed.iter().rfind(|event| event.position <= page.checkpoint.position);
+            assert_eq!(page.checkpoint.event_id, last.map(|event| event.id), "through {filter:?}");
+            if page.end && page.checkpoint == read_on.after {
+                break;
+            }
+            read_on.after = page.checkpoint;
+        }
+        assert_eq!(read_on.after.event_id, feed.last().map(|event| event.id), "through {filter:?}");
+    }
+}
+
+/// A reader who comes with an event that the log does not have there reads nothing, wherever it is and whatever it wants:
+/// in another log it would pass over what the first one did not have.
+pub async fn refuses_to_go_on_in_another_log<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let feed = given_feed(store).await;
+    let (first, head) = (&feed[0], feed.last().expect("it has events"));
+    let foreign = |position| Checkpoint { position, event_id: Some(EventId::new()) };
+    let elsewhere = Checkpoint { position: head.position, event_id: Some(first.id) };
+    let past = Position(head.position.0 + 1000);
+    for filter in [Filter::all(), named("a"), named("none")] {
+        for after in [
+            foreign(Position::START),
+            foreign(first.position),
+            foreign(head.position),
+            foreign(past),
+            elsewhere,
+        ] {
+            let refused = store.read_all(ReadAll::after(after).filter(filter.clone())).await;
+            let refused = refused.expect_err("it is another log");
+            let expected = feed.iter().rfind(|event| event.position <= after.position).map(|event| event.id);
+            let StoreErrorKind::ForeignCheckpoint { checkpoint, found } = *refused.kind() else {
+                panic!("{refused:?}");
+            };
+            assert_eq!((checkpoint, found), (after, expected));
+        }
+        // Where nothing followed the last event, that is the event at any later position.
+        let same = Checkpoint { position: past, event_id: Some(head.id) };
+        store.read_all(ReadAll::after(same).filter(filter)).await.expect("it is this log");
     }
 }
 
@@ -486,7 +539,7 @@ async fn walk_known(
         let page = page(store, &read).await;
         let is_empty = page.events.is_empty();
         events.extend(page.events);
-        read.after = page.checkpoint.position;
+        read.after = page.checkpoint;
         if page.end {
             let denied = feed
                 .iter()
@@ -498,7 +551,7 @@ async fn walk_known(
             }
         }
     }
-    panic!("the feed does not come to an end within {PAGES_MAX} pages, it is at {}", read.after);
+    panic!("the feed does not come to an end within {PAGES_MAX} pages, it is at {}", read.after.position);
 }
 
 /// Asserts that the filter gives what filtering `feed` gives, and says how many events passed it.

@@ -66,7 +66,7 @@ pub(crate) async fn walk(store: &impl EventStore, mut read: ReadAll, until: Posi
     for _ in 0..PAGES_MAX {
         let page = page(store, &read).await;
         events.extend(page.events);
-        read.after = page.checkpoint.position;
+        read.after = page.checkpoint;
         if page.end && page.checkpoint.position >= until {
             return events;
         }
@@ -81,7 +81,7 @@ pub(crate) async fn walk(store: &impl EventStore, mut read: ReadAll, until: Posi
                 tokio::time::timeout(Duration::from_millis(50), store.wait(page.checkpoint.position)).await;
         }
     }
-    panic!("the feed does not come to an end within {PAGES_MAX} pages, it is at {}", read.after);
+    panic!("the feed does not come to an end within {PAGES_MAX} pages, it is at {}", read.after.position);
 }
 
 /// A page of the feed that keeps what every page promises: its events are in order, after where it was asked from and up
@@ -90,7 +90,7 @@ pub(crate) async fn page(store: &impl EventStore, read: &ReadAll) -> Page {
     let page = store.read_all(read.clone()).await.expect("the feed can be read");
     let (asked, got) = (read.limit.max(1), page.events.len());
     assert!(got <= asked, "at most {asked} events were asked for, the page has {got}");
-    let mut last = read.after;
+    let mut last = read.after.position;
     for event in &page.events {
         assert!(event.position > last, "{} comes after {last} in the feed", event.position);
         last = event.position;
@@ -101,9 +101,9 @@ pub(crate) async fn page(store: &impl EventStore, read: &ReadAll) -> Page {
         page.checkpoint.position
     );
     assert!(
-        page.end || page.checkpoint.position > read.after,
+        page.end || page.checkpoint.position > read.after.position,
         "the page after {} neither moves on nor is the end",
-        read.after
+        read.after.position
     );
     page
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_trait::async_trait;
 
 use crate::envelope::RecordedEvent;
-use crate::error::{AppendError, StoreError};
+use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::metadata::EventId;
 use crate::store::{Append, ReadStream, StreamPage, Uncommitted};
 use crate::stream::Position;
@@ -26,6 +26,19 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Before the first event.
     pub const START: Self = Self { position: Position::START, event_id: None };
+
+    /// For stores: refuses a checkpoint that was made from another log than the one whose last event at or below its
+    /// position is `found`.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`ForeignCheckpoint`](StoreErrorKind::ForeignCheckpoint).
+    pub fn check(self, found: Option<EventId>, operation: &'static str) -> Result<(), StoreError> {
+        if self.event_id.is_none_or(|id| found == Some(id)) {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint: self, found }, operation))
+    }
 }
 
 /// A place in any log.

@@ -60,7 +60,8 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store is ill.
+    /// [`StoreError`]; of kind [`ForeignCheckpoint`](crate::StoreErrorKind::ForeignCheckpoint) if the reader comes with a
+    /// [`Checkpoint`] that was made from another log.
     ///
     /// # Cancel safety
     ///
@@ -403,8 +404,9 @@ pub struct StreamPage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a read happens when a store is given it"]
 pub struct ReadAll {
-    /// Only those after this position; [`Position::START`] for all.
-    pub after: Position,
+    /// Only those after this; [`Checkpoint::START`] for all. If it names its event, the log must have it: a reader who
+    /// goes on from page to page learns before it handles anything that it is reading another log now.
+    pub after: Checkpoint,
     /// Only those that pass this.
     pub filter: Filter,
     /// The most events in the answer; at least one is always allowed.
@@ -414,9 +416,10 @@ pub struct ReadAll {
 }
 
 impl ReadAll {
-    /// Everything after `position`, in pages of at most 1,000 events and 16 MiB.
-    pub const fn after(position: Position) -> Self {
-        Self { after: position, filter: Filter::all(), limit: PAGE_EVENTS, bytes: PAGE_BYTES }
+    /// Everything after a checkpoint, or after a position of whichever log it is, in pages of at most 1,000 events and
+    /// 16 MiB.
+    pub fn after(checkpoint: impl Into<Checkpoint>) -> Self {
+        Self { after: checkpoint.into(), filter: Filter::all(), limit: PAGE_EVENTS, bytes: PAGE_BYTES }
     }
 
     /// Only what passes `filter`.
@@ -443,7 +446,8 @@ impl ReadAll {
 pub struct Page {
     /// The events that passed the filter, in the order of their positions.
     pub events: Vec<RecordedEvent>,
-    /// Everything up to here was looked at: read on after this. It moves on where nothing passed.
+    /// Everything up to here was looked at: read on after this. It moves on where nothing passed, and names the last event
+    /// up to there, if there is one.
     pub checkpoint: Checkpoint,
     /// Whether there was nothing to be had after the checkpoint when the page was read.
     pub end: bool,

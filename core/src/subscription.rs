@@ -126,7 +126,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         // it is a write, and not worth one for every foreign event.
         let mut looked = checkpoint;
         while !is_ready(stop.as_mut()) {
-            let read = ReadAll::after(looked.position).filter(filter.clone()).limit(self.batch_events);
+            let read = ReadAll::after(looked).filter(filter.clone()).limit(self.batch_events);
             let page = self.store.read_all(read).await?;
             if page.events.is_empty() && !page.end && page.checkpoint.position <= looked.position {
                 let text = format!("nothing after position {}, and not the end", looked.position);

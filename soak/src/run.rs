@@ -178,12 +178,12 @@ async fn log_of<T: Target>(store: &T) -> anyhow::Result<(Position, Vec<RecordedE
     let end = store.append(append).await?.position;
     let (mut read, mut log) = (ReadAll::after(Position::START), Vec::new());
     let deadline = Instant::now() + REST_MAX;
-    while read.after < end {
+    while read.after.position < end {
         let page = store.read_all(read.clone()).await?;
-        anyhow::ensure!(Instant::now() < deadline, "the feed stands still at {}", read.after);
-        read.after = page.checkpoint.position;
+        anyhow::ensure!(Instant::now() < deadline, "the feed stands still at {}", read.after.position);
+        read.after = page.checkpoint;
         log.extend(page.events);
-        if page.end && read.after < end {
+        if page.end && read.after.position < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

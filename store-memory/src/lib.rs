@@ -111,13 +111,15 @@ impl EventStore for MemoryStore {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         let log = self.read();
-        let first = log.index_after(read.after);
+        let after = log.checkpoint_at(read.after.position);
+        read.after.check(after.event_id, "read")?;
+        let first = log.index_after(after.position);
         let rest = (first..log.events.len()).filter(|at| !log.erased.contains(at)).map(|at| &log.events[at]);
         let (events, end) = page(rest, |event| read.filter.passes(event), read.limit, read.bytes);
         let checkpoint = match (events.last(), end) {
             (Some(last), false) => Checkpoint::from(last),
-            _ if log.head() > read.after => log.events.last().map(Checkpoint::from).unwrap_or_default(),
-            _ => log.checkpoint_at(read.after),
+            _ if log.head() > after.position => log.events.last().map(Checkpoint::from).unwrap_or_default(),
+            _ => after,
         };
         Ok(Page { events, checkpoint, end })
     }
@@ -289,15 +291,6 @@ impl Log {
         Checkpoint { position, event_id: last.map(|event| event.id) }
     }
 
-    /// Refuses a checkpoint that was made from another log.
-    fn check(&self, checkpoint: Checkpoint, operation: &'static str) -> Result<(), StoreError> {
-        let found = self.checkpoint_at(checkpoint.position).event_id;
-        if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
-            return Ok(());
-        }
-        Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
-    }
-
     /// The index of the first event after a position.
     fn index_after(&self, position: Position) -> usize {
         self.events.partition_point(|event| event.position <= position)
@@ -324,10 +317,10 @@ impl Log {
             let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual };
             return Err(StoreError::new(kind, MOVE_CHECKPOINT));
         }
-        self.check(from, MOVE_CHECKPOINT)?;
-        self.check(to, MOVE_CHECKPOINT)?;
-        let to = Checkpoint { event_id: to.event_id.or(self.checkpoint_at(to.position).event_id), ..to };
-        self.checkpoints.insert(subscription.to_owned(), to);
+        from.check(self.checkpoint_at(from.position).event_id, MOVE_CHECKPOINT)?;
+        let found = self.checkpoint_at(to.position);
+        to.check(found.event_id, MOVE_CHECKPOINT)?;
+        self.checkpoints.insert(subscription.to_owned(), found);
         Ok(())
     }
 }

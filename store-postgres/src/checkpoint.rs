@@ -22,7 +22,7 @@ impl Checkpoints for PostgresStore {
                 let found = read(database, CHECKPOINT, &mut lease, subscription).await?;
                 lease.put_back();
                 let Some((checkpoint, found)) = found else { return Ok(Checkpoint::START) };
-                check(checkpoint, found, CHECKPOINT)?;
+                checkpoint.check(found.map(EventId), CHECKPOINT)?;
                 Ok(checkpoint)
             })
             .await
@@ -101,21 +101,12 @@ impl Facts {
         let found = read(database, MOVE_CHECKPOINT, connection, subscription).await?;
         let actual = found.map_or(Position::START, |(checkpoint, _)| checkpoint.position);
         if actual == from.position {
-            check(from, self.found_from, MOVE_CHECKPOINT)?;
-            check(to, self.found_to, MOVE_CHECKPOINT)?;
+            from.check(self.found_from.map(EventId), MOVE_CHECKPOINT)?;
+            to.check(self.found_to.map(EventId), MOVE_CHECKPOINT)?;
         }
         let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual };
         Ok(StoreError::new(kind, MOVE_CHECKPOINT))
     }
-}
-
-/// Refuses a checkpoint that was made from another log than this one, which has the event `found` there.
-fn check(checkpoint: Checkpoint, found: Option<Uuid>, operation: &'static str) -> Result<(), StoreError> {
-    let found = found.map(EventId);
-    if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
-        return Ok(());
-    }
-    Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
 }
 
 /// Where the checkpoint is, and the event that the log has there.

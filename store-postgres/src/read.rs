@@ -132,12 +132,13 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
     loop {
         let look = database.retrying(READ, || look(database, &read)).await?;
         let Some(Look { page, last }) = look else { continue };
-        if page.end || !page.events.is_empty() || page.checkpoint.position > read.after {
+        let after = read.after.position;
+        if page.end || !page.events.is_empty() || page.checkpoint.position > after {
             return Ok(page);
         }
         // There is something, behind a hole that somebody may fill.
-        if settle(database, READ, read.after, deadline).await? == Waited::InVain {
-            tracing::debug!(after = %read.after, %last, "the feed waits for an append that is not committed yet");
+        if settle(database, READ, after, deadline).await? == Waited::InVain {
+            tracing::debug!(%after, %last, "the feed waits for an append that is not committed yet");
             return Ok(Page { end: true, ..page });
         }
     }
@@ -151,7 +152,7 @@ struct Look {
 
 /// What can be had now; `None` if it has to be asked again.
 async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, StoreError> {
-    let ReadAll { after, filter, .. } = read;
+    let ReadAll { after: Checkpoint { position: after, event_id: after_id }, filter, .. } = read;
     let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
     let limit = budget.rows();
     // Without a filter the window is no larger than it has to be, because Postgres may choose to sort all of it.
@@ -171,6 +172,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
         columns.names.as_deref() as Option<&[&str]>,
         columns.fields,
         limit_column(limit),
+        after_id.is_some(),
     )
     .fetch(&mut *lease);
     let first = database.within(READ, page::next(&mut rows)).await?;
@@ -181,13 +183,14 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     if database.learn(ticket, &bounds.head, READ)? == Learned::StartedAnew {
         return Ok(None);
     }
+    read.after.check(bounds.after_id.map(EventId), READ)?;
     let last = Position(bounds.head.last);
     let checkpoint = match filled.events.last() {
         Some(event) if !filled.is_drained || filled.events.len() == limit => Checkpoint::from(event),
         _ if bounds.upper > after.0 => {
             Checkpoint { position: Position(bounds.upper), event_id: bounds.upper_id.map(EventId) }
         }
-        _ => Checkpoint::from(*after),
+        _ => read.after,
     };
     let mut events = filled.events;
     // The database lets some through that it cannot read.
@@ -269,6 +272,7 @@ pub(crate) struct FeedRow {
     settled: Option<i64>,
     upper: Option<i64>,
     upper_id: Option<Uuid>,
+    after_id: Option<Uuid>,
     holders: Option<Vec<String>>,
     server: Option<DateTime<Utc>>,
     is_replica: Option<bool>,
@@ -291,6 +295,8 @@ struct Bounds {
     upper: u64,
     /// The last event at or below that.
     upper_id: Option<Uuid>,
+    /// The last event at or below where the page begins, if it was asked for.
+    after_id: Option<Uuid>,
 }
 
 impl FeedRow {
@@ -302,7 +308,8 @@ impl FeedRow {
             server: self.server?,
             is_replica: self.is_replica?,
         };
-        Some(Bounds { head, upper: number(self.upper?), upper_id: self.upper_id })
+        let (upper_id, after_id) = (self.upper_id, self.after_id);
+        Some(Bounds { head, upper: number(self.upper?), upper_id, after_id })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checkpoints, alone and together with a projection's work.
 
-use factum_core::{Checkpoint, EventId, Position, StoreError, StoreErrorKind};
+use factum_core::{Checkpoint, Position, StoreError, StoreErrorKind};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, Transaction};
 
@@ -37,7 +37,7 @@ pub(crate) async fn read(database: &Database, subscription: &str) -> Result<Chec
     };
     let Some(row) = rows.first() else { return Ok(Checkpoint::START) };
     let (checkpoint, found) = row::checkpoint(row)?;
-    check(checkpoint, found, READING)?;
+    checkpoint.check(found, READING)?;
     Ok(checkpoint)
 }
 
@@ -141,14 +141,6 @@ fn moved(answers: &Answers, at: usize, from: Checkpoint, to: Checkpoint) -> Resu
         let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual: was };
         return Err(StoreError::new(kind, MOVING));
     }
-    check(from, found_from, MOVING)?;
-    check(to, found_to, MOVING)
-}
-
-/// Refuses a checkpoint that was made from another log than this one, which has the event `found` there.
-fn check(checkpoint: Checkpoint, found: Option<EventId>, operation: &'static str) -> Result<(), StoreError> {
-    if checkpoint.event_id.is_none_or(|id| found == Some(id)) {
-        return Ok(());
-    }
-    Err(StoreError::new(StoreErrorKind::ForeignCheckpoint { checkpoint, found }, operation))
+    from.check(found_from, MOVING)?;
+    to.check(found_to, MOVING)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use crate::database::Database;
-use crate::row;
+use crate::row::{self, Bounds};
 use crate::script::{self, Values};
 
 /// How many positions a filtered read looks at, at most: what bounds its time when little or nothing passes. One
@@ -78,7 +78,7 @@ pub(crate) async fn read_category(
 
 /// See [`EventStore::read_all`](factum_core::EventStore::read_all).
 pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page, StoreError> {
-    let ReadAll { after, filter, .. } = read;
+    let ReadAll { after: Checkpoint { position: after, .. }, filter, .. } = read;
     let limit = database.wanted(read.limit, read.bytes);
     let values = Values::default().and(column(after.0)).and(rows_max(limit));
     let (rows, looked_at) = if filter.is_all() {
@@ -94,10 +94,11 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
             .done();
         (select(database, include_str!("sql/read_all_filtered.sql"), values).await?, window_end)
     };
-    let Some((head, rows)) = rows.split_last() else {
+    let Some((bounds, rows)) = rows.split_last() else {
         return Err(StoreError::because(StoreErrorKind::Corrupt, "read", "no answer to a read of the feed"));
     };
-    let (head, at_window_end) = row::head(head)?;
+    let Bounds { head, at_begin, at_window_end } = row::bounds(bounds)?;
+    read.after.check(at_begin, "read")?;
     let (events, is_cut) = database.up_to(read.bytes, rows.iter().map(row::event))?;
     debug_assert!(
         events.is_sorted_by_key(|event| event.position),
@@ -110,7 +111,7 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         }
         // Everything up to the head, or to the end of the window, was looked at.
         _ if end_of_window > after => Checkpoint { position: end_of_window, event_id: at_window_end },
-        _ => Checkpoint::from(after),
+        _ => Checkpoint { position: after, event_id: at_begin },
     };
     Ok(Page { events, checkpoint, end: checkpoint.position >= head })
 }
@@ -144,9 +145,9 @@ pub(crate) async fn tell(database: &Database) {
 
 /// The position of the last event.
 async fn head(database: &Database) -> Result<Position, StoreError> {
-    let sql = "SELECT coalesce(max(position), 0), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM factum_events";
+    let sql = "SELECT coalesce(max(position), 0) FROM factum_events";
     let rows = select(database, sql, Values::default().done()).await?;
-    Ok(rows.first().map(row::head).transpose()?.unwrap_or_default().0)
+    Ok(rows.first().map(|row| row::position(row, "wait")).transpose()?.unwrap_or_default())
 }
 
 pub(crate) async fn select(

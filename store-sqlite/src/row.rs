@@ -23,11 +23,20 @@ struct BadColumn {
     source: BoxError,
 }
 
-/// The last position of the store, and the last event at or below where a filtered read looked: the row that follows the
-/// events of a page.
-pub(crate) fn head(row: &SqliteRow) -> Result<(Position, Option<EventId>), StoreError> {
+/// What a page says of the log, in the row that follows its events.
+pub(crate) struct Bounds {
+    /// The last position of the store.
+    pub(crate) head: Position,
+    /// The last event at or below where the page begins.
+    pub(crate) at_begin: Option<EventId>,
+    /// The last event at or below where a filtered read looked.
+    pub(crate) at_window_end: Option<EventId>,
+}
+
+pub(crate) fn bounds(row: &SqliteRow) -> Result<Bounds, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
-    Ok((Position(read.number(0, "position")?), read.optional_id(8)?))
+    let head = Position(read.number(0, "position")?);
+    Ok(Bounds { head, at_begin: read.optional_id(1)?, at_window_end: read.optional_id(8)? })
 }
 
 /// The event of a row of `read_stream.sql`, which is one of `stream`.
@@ -49,8 +58,8 @@ pub(crate) fn stream_of(category: &str, row: &SqliteRow) -> Result<(StreamId, Ve
 }
 
 /// The position that is all of a row.
-pub(crate) fn position(row: &SqliteRow) -> Result<Position, StoreError> {
-    Reading { row, operation: "write records", position_at: 0 }.number(0, "position").map(Position)
+pub(crate) fn position(row: &SqliteRow, operation: &'static str) -> Result<Position, StoreError> {
+    Reading { row, operation, position_at: 0 }.number(0, "position").map(Position)
 }
 
 /// What is held of an event: a row of `read_records.sql`.

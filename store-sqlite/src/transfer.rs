@@ -47,7 +47,10 @@ impl Transfer for SqliteStore {
         let mut tx = self.begin().await?;
         let answers = self.write(&mut tx, include_str!("sql/log_end.sql"), SqliteArguments::default()).await;
         let end = answers.map_err(|(error, _)| error)?.into_iter().flatten().next();
-        check_order(&records, end.as_ref().map(row::position).transpose()?.unwrap_or_default())?;
+        check_order(
+            &records,
+            end.as_ref().map(|row| row::position(row, "write records")).transpose()?.unwrap_or_default(),
+        )?;
         let first = records.first().map(Record::position).unwrap_or_default();
         let mut live: Vec<RecordedEvent> = Vec::with_capacity(records.len());
         for record in records {

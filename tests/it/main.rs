@@ -6,6 +6,7 @@
 mod decode;
 mod domain;
 mod execute;
+mod failover;
 mod faulty;
 mod handlers;
 mod load;

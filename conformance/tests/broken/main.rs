@@ -352,6 +352,10 @@ caught! {
         read_all::goes_on_after_the_end
         read_all::an_empty_store_is_an_empty_page
         concurrency::those_who_follow_see_everything_once_in_order;
+    goes_on_in_any_log: read::GoesOnInAnyLog =>
+        read_all::refuses_to_go_on_in_another_log;
+    names_no_event_where_nothing_came: read::NamesNoEventWhereNothingCame =>
+        read_all::pages_name_the_last_event_up_to_where_they_looked;
     never_ends_empty: read::NeverEndsEmpty =>
         read_all::an_empty_store_is_an_empty_page;
     goes_back_to_the_head: read::GoesBackToTheHead =>

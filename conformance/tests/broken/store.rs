@@ -376,11 +376,12 @@ pub(crate) async fn known(store: &MemoryStore, append: &Append) -> Vec<EventId> 
 /// The page that a store with these events, sorted by position, would give.
 pub(crate) fn page_of(events: Vec<RecordedEvent>, read: &ReadAll) -> Page {
     let head = events.last().map_or(Position::START, |event| event.position);
-    let rest = events.into_iter().filter(|event| event.position > read.after && read.filter.passes(event));
+    let rest =
+        events.into_iter().filter(|event| event.position > read.after.position && read.filter.passes(event));
     let events: Vec<_> = rest.take(read.limit.max(1)).collect();
     let position = match events.last() {
         Some(last) if events.len() == read.limit.max(1) => last.position,
-        _ => head.max(read.after),
+        _ => head.max(read.after.position),
     };
     Page { events, checkpoint: position.into(), end: position >= head }
 }

@@ -1,5 +1,6 @@
 -- A page of the feed: first a row that says what `head.sql` says, and up to where this looks; then the events.
 -- $1 a settled position, $2 after this position, $3 how many positions to look at, $9 the most events.
+-- $10 whether to say which event the log has at or below $2.
 -- The filter: where there is no array everything passes; $8 may let too much pass.
 WITH next AS MATERIALIZED (
     SELECT position, position - row_number() OVER (ORDER BY position) AS distance
@@ -40,6 +41,16 @@ SELECT
         ORDER BY position DESC
         LIMIT 1
     ) AS upper_id,
+    CASE WHEN $10 THEN (
+        SELECT event_id
+        FROM (
+            (SELECT position, event_id FROM factum_events WHERE position <= $2 ORDER BY position DESC LIMIT 1)
+            UNION ALL
+            (SELECT position, event_id FROM factum_archive WHERE position <= $2 ORDER BY position DESC LIMIT 1)
+        ) AS at_or_below
+        ORDER BY position DESC
+        LIMIT 1
+    ) END AS after_id,
     CASE WHEN settled < last THEN ARRAY(
         SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
         FROM pg_catalog.pg_locks AS l
@@ -58,7 +69,7 @@ SELECT
 FROM bounds
 UNION ALL
 SELECT
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     e.position, e.event_id, e.category, e.stream, e.version, e.name, e.schema_version, e.codec, e.payload, e.metadata,
     e.recorded_at
 FROM bounds

@@ -226,3 +226,53 @@ async fn after_a_failover_that_lost_events_nothing_new_is_skipped_and_old_checkp
     let foreign = store.move_checkpoint("lost", kept, lost).await.expect_err("no log has this event");
     assert!(matches!(foreign.kind(), StoreErrorKind::ForeignCheckpoint { .. }), "{foreign}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_that_lost_nothing_is_gone_over_by_writers_readers_and_checkpoints() {
+    let (primary, direct) = migrated_server().await;
+    let (url, target) = switch(&primary).await;
+    let store = PostgresStore::connect(&url).await.expect("connects");
+    for _ in 0..10 {
+        store.append(one("1", Expected::Any)).await.expect("appends");
+    }
+    let page = store.read_all(ReadAll::after(Position::START).limit(5)).await.expect("reads");
+    store.move_checkpoint("s", Checkpoint::START, page.checkpoint).await.expect("moves");
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move {
+            // What it has seen on the first server counts on the second.
+            let mut read = ReadAll::after(page.checkpoint);
+            let mut seen = page.events;
+            while seen.len() < 20 {
+                let page = store.read_all(read.clone()).await.expect("reads, before and after");
+                seen.extend(page.events);
+                read.after = page.checkpoint;
+                if page.end && seen.len() < 20 {
+                    store.wait(read.after.position).await.expect("waits");
+                }
+            }
+            seen
+        }
+    });
+    let standby = tokio::task::block_in_place(|| {
+        let standby = primary.standby().expect("follows");
+        standby.catch_up_with(&primary).expect("catches up");
+        standby
+    });
+    direct.close().await;
+    tokio::task::block_in_place(|| {
+        standby.catch_up_with(&primary).expect("has all of it");
+        primary.kill().expect("dies");
+        standby.promote().expect("takes over");
+    });
+    let port = standby.url().parse::<PgConnectOptions>().expect("a URL").get_port();
+    *target.lock().expect("no panic") = port;
+
+    for version in 10..20 {
+        store.append(one("1", Expected::Exactly(Version(version)))).await.expect("appends to the new one");
+    }
+    let seen = tokio::time::timeout(PATIENCE, waiting).await.expect("is not stalled").expect("no panic");
+    assert_eq!(seen, all_events(&store).await);
+    let kept = store.checkpoint("s").await.expect("is of this log");
+    store.move_checkpoint("s", kept, Checkpoint::from(&seen[19])).await.expect("goes on");
+}

@@ -12,5 +12,17 @@ SELECT * FROM (
     LIMIT ?2
 )
 UNION ALL
-SELECT coalesce(max(position), 0), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM factum_events;
+-- The head, and the last event at or below ?1.
+SELECT
+    coalesce((SELECT max(position) FROM factum_events), 0),
+    (
+        SELECT event_id
+        FROM (
+            SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+            UNION ALL
+            SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+        )
+        ORDER BY position DESC
+        LIMIT 1
+    ),
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;

@@ -44,10 +44,20 @@ SELECT * FROM (
     LIMIT ?2
 )
 UNION ALL
--- The head, and the last event at or below ?3.
+-- The head, and the last events at or below ?1 and ?3.
 SELECT
     coalesce((SELECT max(position) FROM factum_events), 0),
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    (
+        SELECT event_id
+        FROM (
+            SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+            UNION ALL
+            SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+        )
+        ORDER BY position DESC
+        LIMIT 1
+    ),
+    NULL, NULL, NULL, NULL, NULL, NULL,
     (
         SELECT event_id
         FROM (

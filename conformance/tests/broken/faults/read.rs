@@ -26,6 +26,29 @@ impl Fault for IncludesTheVersion {
     }
 }
 
+/// Goes on after a position, whichever log it is of.
+#[derive(Default)]
+pub(crate) struct GoesOnInAnyLog;
+#[async_trait]
+impl Fault for GoesOnInAnyLog {
+    async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
+        store.read_all(ReadAll { after: read.after.position.into(), ..read }).await
+    }
+}
+
+/// Does not say which event an empty page ends at.
+#[derive(Default)]
+pub(crate) struct NamesNoEventWhereNothingCame;
+#[async_trait]
+impl Fault for NamesNoEventWhereNothingCame {
+    async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
+        let page = store.read_all(read).await?;
+        let checkpoint =
+            if page.events.is_empty() { page.checkpoint.position.into() } else { page.checkpoint };
+        Ok(Page { checkpoint, ..page })
+    }
+}
+
 /// Leaves one event out between two pages of a stream.
 #[derive(Default)]
 pub(crate) struct SkipsBetweenPages;
@@ -129,7 +152,7 @@ impl Fault for GivesNothingForZero {
 
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         if read.limit == 0 {
-            return Ok(Page { events: Vec::new(), checkpoint: read.after.into(), end: false });
+            return Ok(Page { events: Vec::new(), checkpoint: read.after, end: false });
         }
         store.read_all(read).await
     }
@@ -277,8 +300,8 @@ pub(crate) struct IncludesThePosition;
 #[async_trait]
 impl Fault for IncludesThePosition {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
-        let after = Position(read.after.0.saturating_sub(1));
-        store.read_all(ReadAll { after, ..read }).await
+        let after = Position(read.after.position.0.saturating_sub(1));
+        store.read_all(ReadAll { after: after.into(), ..read }).await
     }
 }
 
@@ -478,7 +501,7 @@ pub(crate) struct StandsStill;
 impl Fault for StandsStill {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read.clone()).await?;
-        let at = page.events.last().map_or(read.after, |event| event.position);
+        let at = page.events.last().map_or(read.after.position, |event| event.position);
         Ok(Page { checkpoint: at.into(), ..page })
     }
 }

@@ -335,7 +335,7 @@ pub(crate) struct HidesTheArchiveLater;
 #[async_trait]
 impl Fault for HidesTheArchiveLater {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
-        if read.after == Position::START {
+        if read.after.position == Position::START {
             store.read_all(read).await
         } else {
             HidesTheArchive.read_all(store, read).await
