@@ -9,7 +9,10 @@ use std::time::Duration;
 use factum_core::store::retry::backoff;
 use factum_core::{Position, StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgTransactionManager;
 use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::error::{commit_error, store_error};
@@ -147,17 +150,18 @@ impl Database {
 
     /// A connection to a database that may have no tables yet.
     pub(crate) async fn lease_unchecked(&self, operation: &'static str) -> Result<Lease, StoreError> {
-        // The pool has a time limit of its own.
-        let connection = self.pool.acquire().await.map_err(|error| store_error(operation, error))?;
-        let mut lease = Lease {
-            connection: Some(connection),
-            answer_timeout: self.settings.answer_timeout,
-            is_in_transaction: self.settings.is_pooled,
-        };
+        let mut lease = self.lease_idle(operation).await?;
         if self.settings.is_pooled {
+            lease.is_in_transaction = true;
             self.within(operation, sqlx::raw_sql(BEGIN_POOLED).execute(&mut *lease)).await?;
         }
         Ok(lease)
+    }
+
+    /// A connection on which nothing has begun.
+    pub(crate) async fn lease_idle(&self, operation: &'static str) -> Result<Lease, StoreError> {
+        let lease = Lease::from_pool(&self.pool, self.settings.answer_timeout).await;
+        lease.map_err(|error| store_error(operation, error))
     }
 
     /// What comes of `work`, unless it takes too long. For everything that a commit does not depend on.
@@ -198,20 +202,42 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// A connection of the pool, which has a time limit of its own for that.
+    pub(crate) async fn from_pool(pool: &PgPool, answer_timeout: Duration) -> Result<Self, sqlx::Error> {
+        let connection = Some(pool.acquire().await?);
+        Ok(Self { connection, answer_timeout, is_in_transaction: false })
+    }
+
+    /// How long the server may take for one answer.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
+    }
+
     /// Gives the connection back: its last answer was read to the end, and no transaction is open.
     pub(crate) fn put_back(mut self) {
-        let ends_transaction = mem::take(&mut self.is_in_transaction);
-        if let Some(mut connection) = self.connection.take() {
-            // What dropping it does as well, but with a time limit, because it asks the server for an answer.
-            tokio::spawn(tokio::time::timeout(self.answer_timeout, async move {
-                if ends_transaction && sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
-                    // It is not used again.
-                    drop(connection.detach());
-                    return;
-                }
+        // Where no runtime is left, or not here, the connection is closed.
+        let Ok(runtime) = Handle::try_current() else { return };
+        // What dropping a connection of the pool does as well, but with a time limit, because it asks the server for an
+        // answer. If that does not come, what is dropped here is the lease.
+        runtime.spawn(tokio::time::timeout(self.answer_timeout, async move {
+            let ends_transaction = mem::take(&mut self.is_in_transaction);
+            if ends_transaction && sqlx::raw_sql("ROLLBACK").execute(&mut *self).await.is_err() {
+                return;
+            }
+            if let Some(mut connection) = self.connection.take() {
+                // From here on the pool has its place back also if this is dropped.
                 connection.return_to_pool().await;
-            }));
+            }
+        }));
+    }
+
+    /// Rolls back whatever sqlx has begun on the connection, and gives it back.
+    pub(crate) fn roll_back(mut self) {
+        // Only noted here, and sent together with the question whether the connection is alive.
+        while PgTransactionManager::get_transaction_depth(&self) > 0 {
+            PgTransactionManager::start_rollback(&mut self);
         }
+        self.put_back();
     }
 
     /// Commits what was written, where the statement has not done so itself.

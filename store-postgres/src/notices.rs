@@ -13,7 +13,7 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::database::Settings;
+use crate::database::{Lease, Settings};
 use crate::feed::Tracker;
 
 /// The channel. The same for all logs of a database: a notice in vain costs a look.
@@ -53,7 +53,10 @@ impl Notices {
         self.due.notify_one();
         self.start(
             |tasks| &mut tasks.teller,
-            || tokio::spawn(tell(self.pool.clone(), Arc::clone(&self.due))).abort_handle(),
+            || {
+                let limit = self.settings.answer_timeout;
+                tokio::spawn(tell(self.pool.clone(), Arc::clone(&self.due), limit)).abort_handle()
+            },
         );
     }
 
@@ -93,11 +96,11 @@ impl Drop for Notices {
     }
 }
 
-async fn tell(pool: PgPool, due: Arc<Notify>) {
+async fn tell(pool: PgPool, due: Arc<Notify>, limit: Duration) {
     loop {
         due.notified().await;
         // Nothing is lost with it: those who wait look by themselves.
-        if let Err(error) = sqlx::raw_sql(NOTICE).execute(&pool).await {
+        if let Err(error) = notify(&pool, limit).await {
             tracing::debug!(%error, "other processes were not told of an append");
             if matches!(error, sqlx::Error::PoolClosed) {
                 return;
@@ -105,6 +108,14 @@ async fn tell(pool: PgPool, due: Arc<Notify>) {
         }
         tokio::time::sleep(GAP).await;
     }
+}
+
+async fn notify(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
+    let mut lease = Lease::from_pool(pool, limit).await?;
+    let told = tokio::time::timeout(limit, sqlx::raw_sql(NOTICE).execute(&mut *lease)).await;
+    told.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))??;
+    lease.put_back();
+    Ok(())
 }
 
 async fn listen(pool: PgPool, tracker: Arc<Tracker>) {

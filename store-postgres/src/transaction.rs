@@ -1,25 +1,150 @@
 //! The store's transaction: what users and projections do in it, and appends in it.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
 use factum_core::store::{Append, ReadStream, StreamPage, Uncommitted};
 use factum_core::{AppendError, Checkpoint, StoreError, StoreErrorKind, Transactional};
-use sqlx::{Acquire as _, Postgres, Transaction};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use sqlx::postgres::PgTransactionManager;
+use sqlx::{Acquire, Connection as _, PgConnection, Postgres, SqlSafeStr as _, Transaction};
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::time::timeout;
 
 use crate::PostgresStore;
 use crate::append::{APPEND, Run};
 use crate::checkpoint::{MOVE_CHECKPOINT, Moved, compare_and_set};
-use crate::database::BEGIN_POOLED;
-use crate::error::is_clash;
+use crate::database::{BEGIN_POOLED, Lease};
+use crate::error::{commit_error, is_clash, store_error};
 use crate::read;
 
 const BEGIN: &str = "begin";
 const BEGIN_HERE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const COMMIT: &str = "commit";
+const ROLLBACK: &str = "roll back";
 
 /// How often an append is tried that others overtake.
 const ATTEMPTS_MAX: u32 = 20;
 
-/// The transaction of a Postgres store: sqlx's, in which any SQL can be run. Dropping it rolls it back.
-pub type PostgresTx = Transaction<'static, Postgres>;
+/// The transaction of a Postgres store, in which any SQL can be run: it is a connection of sqlx, `&mut *tx`, on which
+/// [`Connection::begin`](sqlx::Connection::begin) makes savepoints.
+///
+/// Dropping it rolls it back. That, and its end, may take the server no longer than the
+/// [answer time-out](crate::Builder::answer_timeout): then the connection is closed, so that its place in the pool is free
+/// also where the network has fallen silent. sqlx's own transactions would wait there for ever.
+#[must_use = "dropping a transaction rolls it back"]
+pub struct PostgresTx {
+    /// `None` when it is over.
+    lease: Option<Lease>,
+}
+
+impl PostgresTx {
+    /// Commits it. Whoever waits for what was appended in it hears of that from
+    /// [`Transactional::commit`], or from [`PostgresStore::wake`] afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; where it is not [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown), it was rolled back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of it, or nothing.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let limit = self.lease().answer_timeout();
+        let committing = async {
+            // A savepoint that somebody has begun and forgotten is part of it.
+            while PgTransactionManager::get_transaction_depth(&self) > 0 {
+                PgTransactionManager::commit(&mut self).await?;
+            }
+            Ok(())
+        };
+        let outcome = timeout(limit, committing).await;
+        match self.end(outcome) {
+            Ok(outcome) => outcome.map_err(|error| commit_error(COMMIT, error)),
+            Err(elapsed) => Err(StoreError::because(StoreErrorKind::OutcomeUnknown, COMMIT, elapsed)),
+        }
+    }
+
+    /// Rolls it back, as dropping it does, and returns when that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server did not say that it is done. It will do it, since the connection is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future rolls back as well.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        let limit = self.lease().answer_timeout();
+        let outcome = timeout(limit, PgTransactionManager::rollback(&mut self)).await;
+        match self.end(outcome) {
+            Ok(outcome) => outcome.map_err(|error| store_error(ROLLBACK, error)),
+            Err(elapsed) => Err(StoreError::because(StoreErrorKind::Unavailable, ROLLBACK, elapsed)),
+        }
+    }
+
+    /// Gives the connection back, or closes it, if there was no answer in time.
+    fn end<T, E>(mut self, outcome: Result<T, E>) -> Result<T, E> {
+        match self.lease.take() {
+            Some(lease) if outcome.is_ok() => lease.roll_back(),
+            lease => drop(lease),
+        }
+        outcome
+    }
+
+    fn lease(&self) -> &Lease {
+        self.lease.as_ref().expect("a transaction has its connection until it ends")
+    }
+}
+
+impl Drop for PostgresTx {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.roll_back();
+        }
+    }
+}
+
+impl Deref for PostgresTx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.lease()
+    }
+}
+
+impl DerefMut for PostgresTx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.lease.as_mut().expect("a transaction has its connection until it ends")
+    }
+}
+
+impl AsMut<PgConnection> for PostgresTx {
+    fn as_mut(&mut self) -> &mut PgConnection {
+        self
+    }
+}
+
+/// For functions that take whatever leads to a connection. What they begin is a savepoint.
+impl<'t> Acquire<'t> for &'t mut PostgresTx {
+    type Database = Postgres;
+    type Connection = &'t mut PgConnection;
+
+    fn acquire(self) -> BoxFuture<'t, Result<Self::Connection, sqlx::Error>> {
+        std::future::ready(Ok(&mut **self)).boxed()
+    }
+
+    fn begin(self) -> BoxFuture<'t, Result<Transaction<'t, Postgres>, sqlx::Error>> {
+        PgConnection::begin(self).boxed()
+    }
+}
+
+impl fmt::Debug for PostgresTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTx").finish_non_exhaustive()
+    }
+}
 
 impl Transactional for PostgresStore {
     type Tx = PostgresTx;
@@ -39,13 +164,11 @@ impl Transactional for PostgresStore {
         database.check_migrated(BEGIN).await?;
         database
             .retrying(BEGIN, || async {
-                let pool = self.pool().clone();
                 let begin = if database.is_pooled() { BEGIN_POOLED } else { BEGIN_HERE };
-                // In a task, so that it always comes to its end: a connection on which sqlx's `begin` is dropped half-way
-                // goes back to the pool with an open transaction that nobody ends.
-                let begun = tokio::spawn(async move { pool.begin_with(begin).await });
-                let begun = async { begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
-                database.within(BEGIN, begun).await
+                let mut lease = database.lease_idle(BEGIN).await?;
+                let begun = PgTransactionManager::begin(&mut lease, Some(begin.into_sql_str()));
+                database.within(BEGIN, begun).await?;
+                Ok(PostgresTx { lease: Some(lease) })
             })
             .await
     }
@@ -73,7 +196,7 @@ impl Transactional for PostgresStore {
         for _ in 0..ATTEMPTS_MAX {
             // What fails is rolled back to here, so that the transaction survives it. The lock goes with it, and is taken
             // again by the next attempt.
-            let savepoint = database.within(APPEND, tx.begin());
+            let savepoint = database.within(APPEND, PgConnection::begin(tx));
             let mut savepoint = savepoint.await?;
             match run.try_append(&mut savepoint, &append).await {
                 Ok(written) => {
@@ -102,7 +225,7 @@ impl Transactional for PostgresStore {
     }
 
     async fn commit(&self, tx: PostgresTx) -> Result<(), StoreError> {
-        self.database().within_commit(COMMIT, tx.commit()).await?;
+        tx.commit().await?;
         self.wake();
         Ok(())
     }
@@ -118,7 +241,7 @@ impl Transactional for PostgresStore {
         let moved = database.within(MOVE_CHECKPOINT, compare_and_set(&mut tx, subscription, from, to)).await;
         let refusal = match moved {
             Ok(Moved::Done { has_appended }) => {
-                database.within_commit(MOVE_CHECKPOINT, tx.commit()).await?;
+                tx.commit().await?;
                 if has_appended {
                     self.wake();
                 }
@@ -130,7 +253,7 @@ impl Transactional for PostgresStore {
             Err(error) => error,
         };
         // Without an answer the connection is broken, and the server rolls back as well.
-        let _ = database.within(MOVE_CHECKPOINT, tx.rollback()).await;
+        let _ = tx.rollback().await;
         Err(refusal)
     }
 }

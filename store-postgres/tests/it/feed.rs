@@ -359,8 +359,9 @@ async fn a_transaction_that_cannot_see_what_it_decides_on_is_refused() {
     let database = database().await;
     let store = store(&database).await;
     for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
-        let begin = format!("BEGIN ISOLATION LEVEL {isolation}");
-        let mut tx = store.pool().begin_with(AssertSqlSafe(begin)).await.expect("begins");
+        let mut tx = store.begin().await.expect("begins");
+        let set = AssertSqlSafe(format!("SET TRANSACTION ISOLATION LEVEL {isolation}"));
+        sqlx::raw_sql(set).execute(&mut *tx).await.expect("nothing was done in it yet");
         let refused = store.append_in(&mut tx, one("1", Expected::Any)).await;
         let error = match refused {
             Err(AppendError::Store(error)) => error,

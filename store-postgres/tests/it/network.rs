@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use factum_core::{
     Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version,
 };
-use factum_postgres::{Builder, PostgresStore};
+use factum_postgres::{Builder, PostgresStore, PostgresTx};
 use factum_testkit::{Database, Proxy};
 
 use crate::given::{
@@ -35,7 +35,13 @@ fn hasty() -> Builder {
 async fn both_connections_work(store: &PostgresStore) {
     let both = async { tokio::join!(store.checkpoint("s"), store.checkpoint("s")) };
     let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("in time");
-    one.and(other).expect("each has a connection");
+    one.and(other).expect("there is a connection");
+    // One after the other, one connection could have done that.
+    let both = async { tokio::join!(store.begin(), store.begin()) };
+    let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("in time");
+    for tx in [one, other] {
+        tx.expect("each has a connection").rollback().await.expect("rolls back");
+    }
 }
 
 /// After this the pool has its connections back.
@@ -281,4 +287,123 @@ async fn a_connection_that_breaks_after_a_group_was_committed_is_no_refusal() {
         }
         assert_eq!(events_of(&store, "known").await.len(), 1);
     }
+}
+
+/// A store of two connections whose network has fallen silent; what happens then costs it none of them.
+async fn keeps_its_connections(in_silence: impl AsyncFnOnce(&PostgresStore)) {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty()).await;
+    both_connections_work(&store).await;
+    settle().await;
+    proxy.silence();
+    in_silence(&store).await;
+    // Whatever was begun has its own time limit.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    proxy.heal().expect("heals");
+    let begin = Instant::now();
+    both_connections_work(&store).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
+    tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_is_abandoned_in_silence_costs_no_connection() {
+    keeps_its_connections(async |store| {
+        for _ in 0..2 {
+            let abandoned = tokio::time::timeout(Duration::from_millis(50), store.begin()).await;
+            abandoned.expect_err("nobody answers");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_nobody_answers_ends_in_time_and_costs_no_connection() {
+    keeps_its_connections(async |store| {
+        for _ in 0..2 {
+            let error = store.begin().await.expect_err("nobody answers");
+            assert_eq!(*error.kind(), StoreErrorKind::Busy);
+        }
+    })
+    .await;
+}
+
+/// The same, for a way to end two transactions that were begun before.
+async fn keeps_the_connections_of_transactions(end: impl AsyncFn(PostgresStore, PostgresTx)) {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, hasty()).await;
+    let transactions = [store.begin().await.expect("begins"), store.begin().await.expect("begins")];
+    proxy.silence();
+    for tx in transactions {
+        let ended = tokio::time::timeout(Duration::from_secs(2), end(store.clone(), tx)).await;
+        ended.expect("has a time limit");
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    proxy.heal().expect("heals");
+    let begin = Instant::now();
+    both_connections_work(&store).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
+    tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_dropped_in_silence_costs_no_connection() {
+    keeps_the_connections_of_transactions(async |_, tx| drop(tx)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_end_nobody_answers_costs_no_connection() {
+    keeps_the_connections_of_transactions(async |_, tx| {
+        tx.rollback().await.expect_err("nobody answers");
+    })
+    .await;
+    keeps_the_connections_of_transactions(async |store, tx| {
+        let unknown = store.commit(tx).await.expect_err("nobody answers");
+        assert_eq!(*unknown.kind(), StoreErrorKind::OutcomeUnknown);
+    })
+    .await;
+    keeps_the_connections_of_transactions(async |store, tx| {
+        let moving = store.commit_with_checkpoint(tx, "s", Checkpoint::START, Position(1).into());
+        moving.await.expect_err("nobody answers");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_statement_is_abandoned_in_silence_costs_no_connection() {
+    keeps_the_connections_of_transactions(async |store, mut tx| {
+        let appending = store.append_in(&mut tx, one("1", Expected::Any));
+        tokio::time::timeout(Duration::from_millis(50), appending).await.expect_err("nobody answers");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_into_silence_costs_no_connection() {
+    keeps_its_connections(async |store| {
+        for _ in 0..3 {
+            store.wake();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_before_a_rollback_costs_no_connection_behind_a_pooler() {
+    let database = database().await;
+    let builder = hasty().transaction_pooler(true);
+    let (store, proxy) = through_a_proxy(&database, builder).await;
+    both_connections_work(&store).await;
+    settle().await;
+    for _ in 0..2 {
+        // Of a read: the beginning, the statement twice (prepared, and run), and then the rollback.
+        proxy.swallow_answer(4);
+        store.checkpoint("s").await.expect("has its answer");
+        settle().await;
+        assert_eq!(proxy.rules_waiting(), 0);
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    both_connections_work(&store).await;
+    tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
 }

@@ -9,6 +9,7 @@ use factum_core::{
 };
 use factum_postgres::{PostgresStore, PostgresTx};
 use factum_testkit::Database;
+use sqlx::Acquire as _;
 
 use crate::given::{
     ALL_IS_QUIET, PATIENCE, all_events, ask, database, event, events_of, one, positions, run, store,
@@ -241,6 +242,56 @@ async fn a_dropped_transaction_leaves_no_lock_and_no_event() {
     until(&mut stranger(&database).await, ALL_IS_QUIET).await;
     assert!(!ask::<bool>(&mut stranger(&database).await, holds).await);
     assert_eq!(store.append(one("1", Expected::NoStream)).await.expect("appends").version(), Version(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn savepoints_are_made_in_it_as_on_any_connection() {
+    let (database, _) = with_notes().await;
+    // One connection, so that the second turn meets what the first one leaves.
+    let builder = PostgresStore::builder().max_connections(1).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    for turn in ["first", "second"] {
+        let mut tx = store.begin().await.expect("begins");
+        note(&mut tx, turn).await;
+        for (id, is_kept) in [("kept", true), ("undone", false)] {
+            let mut savepoint = tx.begin().await.expect("begins");
+            sqlx::query("INSERT INTO notes VALUES ($1)")
+                .bind(format!("{turn}-{id}"))
+                .execute(&mut *savepoint)
+                .await
+                .expect("writes");
+            if is_kept {
+                savepoint.commit().await.expect("releases");
+            } else {
+                drop(savepoint);
+            }
+        }
+        // Somebody forgets one.
+        std::mem::forget(tx.begin().await.expect("begins"));
+        if turn == "first" {
+            drop(tx);
+        } else {
+            store.commit(tx).await.expect("commits");
+        }
+    }
+    assert_eq!(notes(&database).await, "second second-kept");
+}
+
+#[test]
+fn a_transaction_may_be_dropped_where_there_is_no_runtime() {
+    let runtime = tokio::runtime::Runtime::new().expect("starts");
+    let (database, store, tx) = runtime.block_on(async {
+        let database = database().await;
+        let store = store(&database).await;
+        let mut tx = store.begin().await.expect("begins");
+        store.append_in(&mut tx, one("1", Expected::Any)).await.expect("appends");
+        (database, store, tx)
+    });
+    drop(tx);
+    runtime.block_on(async {
+        until(&mut stranger(&database).await, ALL_IS_QUIET).await;
+        store.append(one("1", Expected::NoStream)).await.expect("appends");
+    });
 }
 
 async fn store_that_looks_rarely(database: &Database, notifications: bool) -> PostgresStore {
