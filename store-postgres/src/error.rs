@@ -133,6 +133,11 @@ pub(crate) enum Fault {
     /// Migrations take a lock of the session.
     #[error("migrations need a direct connection, past a pooler in transaction mode")]
     Pooled,
+    /// Whoever began a savepoint in a transaction did not wait until it was there.
+    #[error(
+        "the transaction was rolled back, because the beginning of a savepoint in it failed or was abandoned"
+    )]
+    GivenUp,
     /// A page of the feed without its first row.
     #[error("the database did not say how far the log goes")]
     Headless,

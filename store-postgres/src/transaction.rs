@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use factum_core::store::{Append, ReadStream, StreamPage, Uncommitted};
 use factum_core::{AppendError, Checkpoint, StoreError, StoreErrorKind, Transactional};
@@ -16,7 +17,7 @@ use crate::PostgresStore;
 use crate::append::{APPEND, Run};
 use crate::checkpoint::{MOVE_CHECKPOINT, Moved, compare_and_set};
 use crate::database::{BEGIN_POOLED, Lease};
-use crate::error::{commit_error, is_clash, store_error};
+use crate::error::{Fault, commit_error, is_clash, store_error};
 use crate::read;
 
 const BEGIN: &str = "begin";
@@ -51,7 +52,22 @@ impl PostgresTx {
     ///
     /// Dropping the future makes the outcome unknown: all of it, or nothing.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let limit = self.lease().answer_timeout();
+        self.check_open(COMMIT)?;
+        // Where a statement has failed before, COMMIT rolls back and is answered without an error; this is not.
+        let limit = self.answer_timeout();
+        match timeout(limit, sqlx::raw_sql("SELECT 1").execute(&mut *self)).await {
+            Ok(Ok(_)) => self.finish().await,
+            Ok(Err(error)) => Err(store_error(COMMIT, error)),
+            Err(elapsed) => {
+                self.lease = None;
+                Err(StoreError::because(StoreErrorKind::Busy, COMMIT, elapsed))
+            }
+        }
+    }
+
+    /// Commits it, after a statement that did not fail.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        let limit = self.answer_timeout();
         let committing = async {
             // A savepoint that somebody has begun and forgotten is part of it.
             while PgTransactionManager::get_transaction_depth(&self) > 0 {
@@ -59,10 +75,12 @@ impl PostgresTx {
             }
             Ok(())
         };
-        let outcome = timeout(limit, committing).await;
-        match self.end(outcome) {
+        match timeout(limit, committing).await {
             Ok(outcome) => outcome.map_err(|error| commit_error(COMMIT, error)),
-            Err(elapsed) => Err(StoreError::because(StoreErrorKind::OutcomeUnknown, COMMIT, elapsed)),
+            Err(elapsed) => {
+                self.lease = None;
+                Err(StoreError::because(StoreErrorKind::OutcomeUnknown, COMMIT, elapsed))
+            }
         }
     }
 
@@ -76,21 +94,27 @@ impl PostgresTx {
     ///
     /// Dropping the future rolls back as well.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
-        let limit = self.lease().answer_timeout();
-        let outcome = timeout(limit, PgTransactionManager::rollback(&mut self)).await;
-        match self.end(outcome) {
+        let limit = self.answer_timeout();
+        match timeout(limit, PgTransactionManager::rollback(&mut self)).await {
             Ok(outcome) => outcome.map_err(|error| store_error(ROLLBACK, error)),
-            Err(elapsed) => Err(StoreError::because(StoreErrorKind::Unavailable, ROLLBACK, elapsed)),
+            Err(elapsed) => {
+                self.lease = None;
+                Err(StoreError::because(StoreErrorKind::Unavailable, ROLLBACK, elapsed))
+            }
         }
     }
 
-    /// Gives the connection back, or closes it, if there was no answer in time.
-    fn end<T, E>(mut self, outcome: Result<T, E>) -> Result<T, E> {
-        match self.lease.take() {
-            Some(lease) if outcome.is_ok() => lease.roll_back(),
-            lease => drop(lease),
+    /// Refuses a transaction that sqlx has rolled back by itself, because the beginning of a savepoint failed or was dropped:
+    /// what came afterwards would be committed alone.
+    fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
+        match PgTransactionManager::get_transaction_depth(self) {
+            0 => Err(StoreError::because(StoreErrorKind::Busy, operation, Fault::GivenUp)),
+            _ => Ok(()),
         }
-        outcome
+    }
+
+    fn answer_timeout(&self) -> Duration {
+        self.lease().answer_timeout()
     }
 
     fn lease(&self) -> &Lease {
@@ -191,6 +215,7 @@ impl Transactional for PostgresStore {
     /// Dropping the future leaves open whether the append is part of `tx`: roll it back.
     async fn append_in(&self, tx: &mut PostgresTx, append: Append) -> Result<Uncommitted, AppendError> {
         append.check(&self.limits())?;
+        tx.check_open(APPEND)?;
         let database = self.database();
         let run = Run::within_transaction(database);
         for _ in 0..ATTEMPTS_MAX {
@@ -237,11 +262,12 @@ impl Transactional for PostgresStore {
         from: Checkpoint,
         to: Checkpoint,
     ) -> Result<(), StoreError> {
+        tx.check_open(MOVE_CHECKPOINT)?;
         let database = self.database();
         let moved = database.within(MOVE_CHECKPOINT, compare_and_set(&mut tx, subscription, from, to)).await;
         let refusal = match moved {
             Ok(Moved::Done { has_appended }) => {
-                tx.commit().await?;
+                tx.finish().await?;
                 if has_appended {
                     self.wake();
                 }

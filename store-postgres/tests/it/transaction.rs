@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use factum_core::store::{Append, ReadStream, Uncommitted};
 use factum_core::{
-    AppendError, Checkpoint, Checkpoints, Conflict, EventStore, Expected, IdReused, Position, StreamId,
-    Transactional, Version,
+    AppendError, Checkpoint, Checkpoints, Conflict, EventStore, Expected, IdReused, Position, StoreErrorKind,
+    StreamId, Transactional, Version,
 };
 use factum_postgres::{PostgresStore, PostgresTx};
 use factum_testkit::Database;
@@ -275,6 +275,54 @@ async fn savepoints_are_made_in_it_as_on_any_connection() {
         }
     }
     assert_eq!(notes(&database).await, "second second-kept");
+}
+
+/// What every way to go on says of a transaction that is over.
+async fn refusals(store: &PostgresStore, lose: impl AsyncFn(&mut PostgresTx)) -> Vec<StoreErrorKind> {
+    let mut kinds = Vec::new();
+    for way in 0..4 {
+        let mut tx = store.begin().await.expect("begins");
+        note(&mut tx, "lost").await;
+        lose(&mut tx).await;
+        let refused = match way {
+            0 => store.commit(tx).await,
+            1 => tx.commit().await,
+            2 => store.commit_with_checkpoint(tx, "s", Checkpoint::START, Position(1).into()).await,
+            _ => match store.append_in(&mut tx, one("1", Expected::Any)).await {
+                Err(AppendError::Store(error)) => Err(error),
+                other => panic!("expected a refusal, got {other:?}"),
+            },
+        };
+        kinds.push(refused.expect_err("nothing of it can be committed").kind().clone());
+    }
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_after_a_failed_statement_is_not_said_to_be_one() {
+    let (database, store) = with_notes().await;
+    let lose = async |tx: &mut PostgresTx| {
+        // The application does not mind; but for Postgres the transaction is lost, and COMMIT a ROLLBACK.
+        sqlx::query("SELECT 1 / 0").execute(&mut **tx).await.expect_err("fails");
+    };
+    assert_eq!(refusals(&store, lose).await, vec![StoreErrorKind::Other; 4]);
+    assert_eq!(notes(&database).await, "");
+    assert_eq!(store.checkpoint("s").await.expect("reads"), Checkpoint::START);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_sqlx_gave_up_does_nothing_more() {
+    let (database, store) = with_notes().await;
+    let lose = async |tx: &mut PostgresTx| {
+        // Where the beginning of a savepoint is dropped, sqlx rolls back everything, and says so to nobody.
+        let mut beginning = std::pin::pin!(tx.begin());
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(beginning.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+    };
+    assert_eq!(refusals(&store, lose).await, vec![StoreErrorKind::Busy; 4]);
+    assert_eq!(notes(&database).await, "");
+    assert_eq!(store.checkpoint("s").await.expect("reads"), Checkpoint::START);
+    assert_eq!(events_of(&store, "1").await.len(), 0);
 }
 
 #[test]
