@@ -228,16 +228,18 @@ impl Transactional for PostgresStore {
                     database.within(APPEND, savepoint.commit()).await?;
                     return written.outcome.map(Uncommitted::new);
                 }
-                Err(error) if is_clash(&error) => {
-                    database.within(APPEND, savepoint.rollback()).await?;
+                Err(error) => {
+                    if let Err(second) = database.within(APPEND, savepoint.rollback()).await {
+                        // The connection is broken, and the server rolls back all of it.
+                        tracing::warn!(error = %second, "a transaction is lost in which an append failed");
+                        return Err(error.into());
+                    }
+                    if !is_clash(&error) {
+                        return Err(error.into());
+                    }
                     if let Some(outcome) = run.look_and_judge(tx, &append).await? {
                         return outcome.map(Uncommitted::new);
                     }
-                }
-                Err(error) => {
-                    // Without an answer the connection is broken, and the server rolls back all of it.
-                    database.within(APPEND, savepoint.rollback()).await?;
-                    return Err(error.into());
                 }
             }
         }

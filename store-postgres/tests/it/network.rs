@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use factum_core::store::Uncommitted;
 use factum_core::{
     Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version,
 };
@@ -406,4 +407,17 @@ async fn silence_before_a_rollback_costs_no_connection_behind_a_pooler() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     both_connections_work(&store).await;
     tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_in_a_transaction_says_what_was_wrong_also_if_the_connection_breaks_then() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    run(&mut stranger(&database).await, "SELECT setval('factum_position', 1, false)").await;
+    let mut tx = store.begin().await.expect("begins");
+    proxy.cut_before("ROLLBACK TO SAVEPOINT");
+    let refused = store.append_in(&mut tx, one("1", Expected::Any)).await;
+    assert_eq!(proxy.rules_waiting(), 0);
+    assert_eq!(kind_of(refused.map(Uncommitted::committed)), StoreErrorKind::Corrupt);
 }
