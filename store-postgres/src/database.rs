@@ -85,14 +85,27 @@ impl Database {
         work: impl Fn() -> W,
     ) -> Result<T, StoreError> {
         let mut waits = backoff(self.settings.patience);
+        let mut doubt = None;
         loop {
-            match (work().await, waits.next()) {
-                (Err(error), Some(wait)) if error.is_transient() => {
-                    tracing::warn!(%error, operation, ?wait, "tried again");
-                    tokio::time::sleep(wait).await;
-                }
-                (outcome, _) => return outcome,
+            let error = match work().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if *error.kind() == StoreErrorKind::OutcomeUnknown {
+                doubt = Some(error.clone());
             }
+            let Some(wait) = waits.next().filter(|_| error.is_transient()) else {
+                // Whatever the last attempt came to, an earlier one may have been committed.
+                return Err(match doubt {
+                    Some(doubt) => {
+                        tracing::warn!(%error, operation, "an attempt of unknown outcome cannot be asked about");
+                        doubt
+                    }
+                    None => error,
+                });
+            };
+            tracing::warn!(%error, operation, ?wait, "tried again");
+            tokio::time::sleep(wait).await;
         }
     }
 

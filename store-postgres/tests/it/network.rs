@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use factum_core::retention::Retention;
 use factum_core::store::Uncommitted;
 use factum_core::{
-    Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional, Version,
+    AppendError, Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional,
+    Version,
 };
 use factum_postgres::{Builder, PostgresStore, PostgresTx};
 use factum_testkit::{Database, Proxy};
@@ -420,4 +422,33 @@ async fn an_append_in_a_transaction_says_what_was_wrong_also_if_the_connection_b
     let refused = store.append_in(&mut tx, one("1", Expected::Any)).await;
     assert_eq!(proxy.rules_waiting(), 0);
     assert_eq!(kind_of(refused.map(Uncommitted::committed)), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_about_an_earlier_attempt_is_not_forgotten() {
+    let database = database().await;
+    let ways = ["factum_close", "factum_truncate", "factum_restore"];
+    for (way, statement) in ways.into_iter().enumerate() {
+        let builder = hasty().max_connections(1).retry_for(Duration::from_secs(1)).notifications(false);
+        let (store, proxy) = through_a_proxy(&database, builder).await;
+        store.append(one(statement, Expected::Any)).await.expect("appends");
+        settle().await;
+        // The only connection goes on, until its answer is lost; then there is no other.
+        proxy.refuse();
+        proxy.cut_after(statement);
+        let stream = stream(statement);
+        let outcome = match way {
+            0 => store.delete_stream(&stream, Expected::Any).await.map(drop),
+            1 => store.truncate_stream(&stream, Version(1)).await,
+            _ => store.restore_stream(&stream).await.map(drop),
+        };
+        assert_eq!(proxy.rules_waiting(), 0);
+        let error = match outcome {
+            Err(AppendError::Store(error)) => error,
+            other => panic!("{statement}: nobody can know, got {other:?}"),
+        };
+        assert_eq!(*error.kind(), StoreErrorKind::OutcomeUnknown, "{statement}");
+    }
+    // And the deletion was done.
+    assert_eq!(events_of(&store(&database).await, "factum_close").await[0].name.as_str(), "factum.deleted");
 }
