@@ -7,6 +7,7 @@ use factum_core::store::Limits;
 use factum_core::store::group::GroupLimits;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
+use tokio::time::timeout;
 
 use crate::PostgresStore;
 use crate::database::{Database, Settings};
@@ -14,6 +15,10 @@ use crate::error::store_error;
 
 /// A connection that was used within this time is taken for alive. One that was not is asked first.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the server may take to say that a connection is alive; then it is replaced by a new one. Without this limit a
+/// connection that fell silent would use up all the time that there is for having one.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// A [`PostgresStore`] that is about to be made.
 ///
@@ -90,6 +95,9 @@ impl Builder {
 
     /// How long a call tries again, with growing pauses, while the server cannot be reached or is too busy; 10 seconds
     /// unless told otherwise, not at all for zero. An append is repeated with its own ids, so it is recorded once.
+    ///
+    /// After this time no attempt begins. One that has begun takes as long as a [connection](Builder::acquire_timeout) and an
+    /// [answer](Builder::answer_timeout) may take. Where appends are concerned, only the pauses are counted.
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.settings.patience = time;
         self
@@ -163,7 +171,10 @@ impl Builder {
             // Asking before each use costs a lone caller a third of its speed.
             .test_before_acquire(false)
             .before_acquire(|connection, usage| {
-                Box::pin(async move { Ok(usage.idle_for < FRESH || connection.ping().await.is_ok()) })
+                Box::pin(async move {
+                    let is_fresh = usage.idle_for < FRESH;
+                    Ok(is_fresh || matches!(timeout(ALIVE, connection.ping()).await, Ok(Ok(()))))
+                })
             })
             .connect_with(options)
             .await

@@ -4,7 +4,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use factum_core::store::retry::backoff;
 use factum_core::{Position, StoreError, StoreErrorKind};
@@ -32,7 +32,7 @@ const HELD_UP: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     /// How long the server may take for one answer.
     pub(crate) answer_timeout: Duration,
-    /// How long the waits may be, in sum, after which something is tried again that failed for the moment.
+    /// For how long something is tried again that failed for the moment.
     pub(crate) patience: Duration,
     /// How long something of another process may go unnoticed where nobody tells of it.
     pub(crate) poll: Duration,
@@ -84,7 +84,8 @@ impl Database {
         operation: &'static str,
         work: impl Fn() -> W,
     ) -> Result<T, StoreError> {
-        let mut waits = backoff(self.settings.patience);
+        let (begun, patience) = (Instant::now(), self.settings.patience);
+        let mut waits = backoff(patience);
         let mut doubt = None;
         loop {
             let error = match work().await {
@@ -94,7 +95,8 @@ impl Database {
             if *error.kind() == StoreErrorKind::OutcomeUnknown {
                 doubt = Some(error.clone());
             }
-            let Some(wait) = waits.next().filter(|_| error.is_transient()) else {
+            let is_in_time = |wait: &Duration| begun.elapsed().saturating_add(*wait) < patience;
+            let Some(wait) = waits.next().filter(is_in_time).filter(|_| error.is_transient()) else {
                 // Whatever the last attempt came to, an earlier one may have been committed.
                 return Err(match doubt {
                     Some(doubt) => {

@@ -452,3 +452,35 @@ async fn a_doubt_about_an_earlier_attempt_is_not_forgotten() {
     // And the deletion was done.
     assert_eq!(events_of(&store(&database).await, "factum_close").await[0].name.as_str(), "factum.deleted");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_for_further_attempts_counts_the_attempts() {
+    let database = database().await;
+    let patience = Duration::from_secs(1);
+    let acquire = Duration::from_millis(500);
+    let builder = hasty().acquire_timeout(acquire).retry_for(patience);
+    let (store, proxy) = through_a_proxy(&database, builder).await;
+    proxy.cut();
+    settle().await;
+    proxy.silence();
+    let begin = Instant::now();
+    let error = store.checkpoint("s").await.expect_err("nobody is there");
+    assert_eq!(*error.kind(), StoreErrorKind::Unavailable);
+    let taken = begin.elapsed();
+    assert!(taken > acquire * 2, "tried it once: {taken:?}");
+    assert!(taken < patience + acquire + Duration::from_millis(700), "took {taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_fell_silent_while_it_rested_is_replaced_soon() {
+    let database = database().await;
+    let builder = hasty().max_connections(1).acquire_timeout(PATIENCE).answer_timeout(PATIENCE);
+    let (store, proxy) = through_a_proxy(&database, builder.notifications(false)).await;
+    // It is not taken for alive any more.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    proxy.swallow_answer(1);
+    let begin = Instant::now();
+    store.checkpoint("s").await.expect("has another connection");
+    assert_eq!(proxy.rules_waiting(), 0);
+    assert!(begin.elapsed() < Duration::from_secs(3), "took {:?}", begin.elapsed());
+}
