@@ -274,6 +274,14 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION factum_begin_import(lock_ms integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM factum_begin_retention(lock_ms);
+    RETURN factum_head();
+END
+$$;
+
 CREATE FUNCTION factum_mark(
     of_category text, of_stream text, new_version bigint, new_id uuid, new_name text,
     OUT at_position bigint, OUT at_time timestamptz, OUT last_version bigint

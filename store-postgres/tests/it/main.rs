@@ -14,3 +14,4 @@ mod reading;
 mod restarts;
 mod round_trips;
 mod transaction;
+mod waiting;
