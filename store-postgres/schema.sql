@@ -79,21 +79,29 @@ FROM factum_events;
 CREATE FUNCTION factum_begin_append(lock_ms integer, idle_ms integer) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM factum_refuse_isolation();
+    END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     PERFORM set_config('lock_timeout', lock_ms::text, true);
     IF idle_ms IS NOT NULL THEN
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE EXCEPTION 'an append cannot see what it has to decide on in a transaction that is %',
-                current_setting('transaction_isolation')
-            USING ERRCODE = 'FA002', HINT = 'Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED.';
-        END IF;
         PERFORM set_config('idle_in_transaction_session_timeout', idle_ms::text, true);
         -- For whoever commits the transaction to know that there is something to tell.
         PERFORM set_config('factum.has_appended', 'yes', true);
     END IF;
     PERFORM pg_advisory_xact_lock_shared(1717658484, 'factum_events'::regclass::oid::integer);
+END
+$$;
+
+CREATE FUNCTION factum_refuse_isolation() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a transaction that is % cannot see what it has to decide on',
+        current_setting('transaction_isolation')
+    USING ERRCODE = 'FA002',
+        HINT = 'Begin it with BEGIN ISOLATION LEVEL READ COMMITTED, or set default_transaction_isolation of the connection.';
 END
 $$;
 
@@ -266,6 +274,9 @@ $$;
 CREATE FUNCTION factum_begin_retention(lock_ms integer) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM factum_refuse_isolation();
+    END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;

@@ -144,6 +144,10 @@ impl Builder {
 
     /// Connects, see [`PostgresStore::connect`].
     ///
+    /// The connections begin their transactions at READ COMMITTED, whatever the default of the database is. They say so by the
+    /// start-up parameter `options`, which a pooler in session mode has to let pass; behind a
+    /// [pooler in transaction mode](Builder::transaction_pooler) each transaction says it.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the URL is none, or if the database cannot be reached within the time for a connection. Whether
@@ -164,6 +168,9 @@ impl Builder {
         }
         if self.settings.is_pooled {
             options = options.statement_cache_capacity(0);
+        } else {
+            // Of the defaults of a database and its users, this one makes every append be refused.
+            options = options.options([("default_transaction_isolation", "read committed")]);
         }
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
@@ -183,7 +190,8 @@ impl Builder {
     }
 
     /// Uses `pool`, see [`PostgresStore::from_pool`]. How many connections there are and how long a call waits for one
-    /// are the pool's own affair.
+    /// are the pool's own affair; and so is what they begin with. Where their `default_transaction_isolation` is not READ
+    /// COMMITTED, appends are refused, as [`Other`](factum_core::StoreErrorKind::Other).
     ///
     /// # Panics
     ///

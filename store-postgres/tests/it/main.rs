@@ -13,5 +13,6 @@ mod race;
 mod reading;
 mod restarts;
 mod round_trips;
+mod sessions;
 mod transaction;
 mod waiting;

@@ -1,0 +1,98 @@
+//! What a store settles for its connections, whatever the defaults of the database are.
+
+use factum_core::retention::Retention;
+use factum_core::{
+    AppendError, Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional,
+    Version,
+};
+use factum_postgres::PostgresStore;
+use factum_testkit::{Database, PgBouncer};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::given::{
+    ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, event, events_of, kind_of, one, positions, run,
+    stranger, stream, take_the_lock, until,
+};
+
+/// A database whose connections have a setting by default.
+async fn database_with(setting: &str, value: &str) -> Database {
+    let database = database().await;
+    let alter = format!("ALTER DATABASE \"{}\" SET {setting} = '{value}'", database.name());
+    sqlx::raw_sql(AssertSqlSafe(alter)).execute(&mut stranger(&database).await).await.expect("alters");
+    database
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_isolation_by_default_changes_nothing() {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = database_with("default_transaction_isolation", isolation).await;
+        let store = PostgresStore::connect(database.url()).await.expect("connects");
+        store.append(one("1", Expected::NoStream)).await.expect("appends");
+        // It waits for the lock, and then sees what was committed meanwhile by the one who had it.
+        let mut holder = stranger(&database).await;
+        run(&mut holder, "SET default_transaction_isolation = 'read committed'").await;
+        take_the_lock(&mut holder).await;
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move { store.append(one("1", Expected::Exactly(Version(2)))).await }
+        });
+        until(&mut stranger(&database).await, ONE_WAITS_FOR_THE_LOCK).await;
+        let append = "SELECT factum_append(1000, NULL, 'order', '1', 1, ARRAY[gen_random_uuid()], ARRAY['tested'], ARRAY[1],
+                                           ARRAY['json'], ARRAY['{}'::bytea], ARRAY['{}'])";
+        run(&mut holder, append).await;
+        run(&mut holder, "COMMIT").await;
+        let appended = tokio::time::timeout(PATIENCE, waiting).await.expect("in time").expect("no panic");
+        assert_eq!(appended.expect("appends").version(), Version(3), "{isolation}");
+
+        let two = one("1", Expected::Any).and(stream("2"), Expected::NoStream, vec![event()]);
+        store.append(two).await.expect("appends");
+        store.archive_stream(&stream("1"), Expected::Any).await.expect("archives");
+        store.move_checkpoint("s", Checkpoint::START, Position(2).into()).await.expect("moves");
+        let mut tx = store.begin().await.expect("begins");
+        store.append_in(&mut tx, one("2", Expected::Any)).await.expect("appends");
+        store.commit(tx).await.expect("commits");
+        assert_eq!(positions(&all_events(&store).await), [1, 2, 3, 4, 5, 6, 7]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_whose_isolation_is_another_is_refused_where_something_is_decided() {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = database_with("default_transaction_isolation", isolation).await;
+        let pool = PgPool::connect(database.url()).await.expect("connects");
+        let store = PostgresStore::from_pool(pool);
+        let two = one("1", Expected::Any).and(stream("2"), Expected::Any, vec![event()]);
+        for append in [one("1", Expected::Any), two] {
+            let refused = store.append(append).await;
+            assert_eq!(kind_of(refused), StoreErrorKind::Other, "{isolation}");
+        }
+        for refused in [
+            store.delete_stream(&stream("1"), Expected::Any).await.map(drop),
+            store.truncate_stream(&stream("1"), Version(1)).await,
+            store.restore_stream(&stream("1")).await.map(drop),
+        ] {
+            match refused {
+                Err(AppendError::Store(error)) => {
+                    assert_eq!(*error.kind(), StoreErrorKind::Other, "{isolation}")
+                }
+                other => panic!("expected a refusal, got {other:?}"),
+            }
+        }
+        assert_eq!(all_events(&store).await.len(), 0);
+        // Its own transactions say for themselves what they are.
+        let mut tx = store.begin().await.expect("begins");
+        store.append_in(&mut tx, one("1", Expected::Any)).await.expect("appends");
+        store.commit(tx).await.expect("commits");
+        assert_eq!(events_of(&store, "1").await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_isolation_by_default_changes_nothing_behind_a_pooler() {
+    let database = database_with("default_transaction_isolation", "serializable").await;
+    let bouncer = PgBouncer::in_front_of(database.url()).expect("pgbouncer is installed");
+    let builder = PostgresStore::builder().transaction_pooler(true);
+    let store = builder.connect(bouncer.url()).await.expect("sends nothing that a pooler refuses");
+    store.append(one("1", Expected::Any)).await.expect("appends");
+    store.archive_stream(&stream("1"), Expected::Any).await.expect("archives");
+}
