@@ -2,18 +2,19 @@
 
 use std::process::Command;
 
+use factum_core::retention::Retention;
 use factum_core::store::{Append, ReadAll, ReadCategory, ReadStream};
 use factum_core::{
-    AppendError, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, StoreError, StoreErrorKind,
-    Transactional, Version,
+    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent,
+    StoreError, StoreErrorKind, Transactional, Version,
 };
 use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 use sqlx::PgConnection;
 
 use crate::given::{
-    ALL_IS_QUIET, PATIENCE, all_events, database, empty_database, event, kind_of, last_migration, migrations,
-    one, run, store, stranger, stream, until,
+    ALL_IS_QUIET, PATIENCE, all_events, database, empty_database, event, events_of, kind_of, last_migration,
+    migrations, one, run, store, stranger, stream, until,
 };
 
 /// What every kind of call says.
@@ -100,6 +101,75 @@ async fn what_an_older_program_has_recorded_is_read_and_goes_on() {
     let again = NewEvent { id: events[0].id, ..event() };
     let reused = store.append(Append::to(stream("9"), Expected::Any, vec![again])).await;
     assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_program_has_set_apart_stays_apart() {
+    let database = empty_database().await;
+    run(&mut stranger(&database).await, include_str!("../schemas/0004.sql")).await;
+    let store = store(&database).await;
+    for kind in refusals(&store).await {
+        assert_eq!(kind, StoreErrorKind::NotMigrated { found: Some(4), needed: last_migration().await });
+    }
+    store.migrate().await.expect("does the rest");
+
+    let events = all_events(&store).await;
+    let facts: Vec<_> = events.iter().map(|event| (event.position.0, event.name.as_str())).collect();
+    let wanted = [
+        (1, "order.placed"),
+        (4, "factum.truncated"),
+        (5, "order.shipped"),
+        (9, "order.placed"),
+        (10, "order.shipped"),
+        (11, "order.placed"),
+        (12, "cart.filled"),
+        (13, "factum.deleted"),
+        (14, "factum.archived"),
+        (15, "factum.archived"),
+        (16, "factum.restored"),
+        (17, "order.shipped"),
+    ];
+    assert_eq!(facts, wanted);
+
+    // A truncated stream begins where it was cut, and goes on.
+    let versions =
+        |events: Vec<RecordedEvent>| events.iter().map(|event| event.version.0).collect::<Vec<_>>();
+    assert_eq!(versions(events_of(&store, "cut").await), [3, 4]);
+    let appended = store.append(one("cut", Expected::Exactly(Version(4)))).await.expect("appends");
+    assert_eq!((appended.version(), appended.position), (Version(5), Position(18)));
+    // What was deleted or archived takes nothing, and what was erased keeps its ids.
+    for id in ["erased", "apart"] {
+        let refused = store.append(one(id, Expected::Any)).await;
+        assert!(matches!(refused, Err(AppendError::Closed(_))), "{refused:?}");
+    }
+    let erased = EventId("01910000-0000-7000-8000-000000000007".parse().expect("an id"));
+    assert_eq!(store.find_event(erased).await.expect("reads"), None);
+    let again = NewEvent { id: erased, ..event() };
+    let reused = store.append(Append::to(stream("9"), Expected::Any, vec![again])).await;
+    assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
+    // What was archived comes back whole.
+    let archived = store.read_archived(ReadStream::new(stream("apart"))).await.expect("reads").events;
+    assert_eq!(archived, events[3..5]);
+    store.restore_stream(&stream("apart")).await.expect("restores");
+    assert_eq!(versions(events_of(&store, "apart").await), [1, 2, 3, 4]);
+    store.delete_stream(&stream("back"), Expected::Exactly(Version(3))).await.expect("deletes");
+
+    let spend = store.checkpoint("spend").await.expect("reads");
+    assert_eq!((spend.position, spend.event_id), (Position(10), Some(events[4].id)));
+    store.move_checkpoint("spend", spend, Checkpoint::from(&events[7])).await.expect("is of this log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_whatever_version_it_is_migrated_a_database_becomes_the_same() {
+    let new = dump(&database().await).await;
+    for old in [include_str!("../schemas/0002.sql"), include_str!("../schemas/0004.sql")] {
+        let database = empty_database().await;
+        run(&mut stranger(&database).await, old).await;
+        store(&database).await.migrate().await.expect("does the rest");
+        assert_eq!(dump(&database).await, new);
+        let checksums = applied(&database).await;
+        assert_eq!(checksums.len(), usize::try_from(last_migration().await).expect("a number"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
