@@ -20,7 +20,7 @@ use factum_core::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::database::{BEGIN_POOLED, Database};
+use crate::database::{Database, milliseconds};
 use crate::error::{Fault, is_clash};
 use crate::row::{column, number};
 
@@ -73,11 +73,6 @@ fn lock_ms(answer_timeout: Duration) -> i32 {
     milliseconds(answer_timeout / 2)
 }
 
-/// As a setting of Postgres, where 0 would mean "no limit".
-fn milliseconds(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
-}
-
 /// An append that was answered, and where it was written now.
 pub(crate) struct Written {
     pub(crate) outcome: Outcome,
@@ -124,7 +119,7 @@ impl<'a> Run<'a> {
     /// Behind a pooler, a failure has spoilt the transaction that each statement is in.
     async fn begin_anew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         self.database.within(APPEND, sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await?;
-        self.database.within(APPEND, sqlx::raw_sql(BEGIN_POOLED).execute(&mut *connection)).await?;
+        self.database.within(APPEND, sqlx::raw_sql(self.database.begin()).execute(&mut *connection)).await?;
         Ok(())
     }
 

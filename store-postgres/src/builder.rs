@@ -88,6 +88,11 @@ impl Builder {
     ///
     /// An append waits half as long for somebody else who is writing to the same stream. A transaction with an append in it
     /// that is silent for as long is ended by the server, so this bounds how long one process can hold up the feed.
+    ///
+    /// The server gives up a statement after one and a half times as long (`statement_timeout`), since nobody waits for it then.
+    /// That goes for the application's own statements on connections of the store, too, and not for
+    /// [`PostgresStore::migrate`]. Where it is too little, `options=-cstatement_timeout=…` in the URL says another limit, or
+    /// `SET LOCAL` in a transaction. A [pool of the application's own](Builder::with_pool) has whatever limit it sets.
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.settings.answer_timeout = timeout;
         self
@@ -171,6 +176,10 @@ impl Builder {
         } else {
             // Of the defaults of a database and its users, this one makes every append be refused.
             options = options.options([("default_transaction_isolation", "read committed")]);
+            const TIMEOUT: &str = "statement_timeout";
+            if !options.get_options().is_some_and(|own| own.contains(TIMEOUT)) {
+                options = options.options([(TIMEOUT, self.settings.statement_ms())]);
+            }
         }
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)

@@ -10,7 +10,7 @@ use factum_core::store::retry::backoff;
 use factum_core::{Position, StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgTransactionManager;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -19,10 +19,6 @@ use crate::error::{commit_error, store_error};
 use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::migrate;
 use crate::notices::Notices;
-
-/// Behind a pooler in transaction mode, only a transaction keeps its connection, on which others have prepared statements
-/// under the names that sqlx gives to ours.
-pub(crate) const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL";
 
 /// How long the feed waits at a hole before it is said.
 const HELD_UP: Duration = Duration::from_secs(1);
@@ -40,6 +36,32 @@ pub(crate) struct Settings {
     pub(crate) notifies: bool,
     /// Whether a pooler stands in between, which gives each transaction whatever connection is free.
     pub(crate) is_pooled: bool,
+}
+
+impl Settings {
+    /// After how long the server gives up a statement, in milliseconds: for nobody waits for it any longer, and it would go on
+    /// working, and holding locks. Later than the client, whose error is the one to be read.
+    pub(crate) fn statement_ms(&self) -> i32 {
+        milliseconds(self.answer_timeout.saturating_add(self.answer_timeout / 2))
+    }
+
+    /// How a transaction begins: at READ COMMITTED.
+    ///
+    /// Behind a pooler in transaction mode, only a transaction keeps its connection, on which others have prepared statements
+    /// under the names that sqlx gives to ours, and which begins with no settings of ours.
+    pub(crate) fn begin(&self) -> String {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        if self.is_pooled {
+            format!("{BEGIN}; SET LOCAL statement_timeout = {}; DEALLOCATE ALL", self.statement_ms())
+        } else {
+            BEGIN.to_owned()
+        }
+    }
+}
+
+/// As a setting of Postgres, where 0 would mean "no limit".
+pub(crate) fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 /// The connections, and what every use of them has to mind.
@@ -134,6 +156,11 @@ impl Database {
         self.settings.is_pooled
     }
 
+    /// How a transaction begins.
+    pub(crate) fn begin(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(self.settings.begin())
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -168,7 +195,7 @@ impl Database {
         let mut lease = self.lease_idle(operation).await?;
         if self.settings.is_pooled {
             lease.is_in_transaction = true;
-            self.within(operation, sqlx::raw_sql(BEGIN_POOLED).execute(&mut *lease)).await?;
+            self.within(operation, sqlx::raw_sql(self.begin()).execute(&mut *lease)).await?;
         }
         Ok(lease)
     }

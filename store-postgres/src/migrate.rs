@@ -23,7 +23,9 @@ pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
     if let Err(kind @ StoreErrorKind::NewerThanProgram { .. }) = check(found) {
         return Err(StoreError::new(kind, MIGRATE));
     }
-    // Without a time limit, since a migration takes as long as the table is large.
+    // Without a time limit, here and at the server, since a migration takes as long as the table is large.
+    let unlimited = sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection);
+    database.within(MIGRATE, unlimited).await?;
     MIGRATOR
         .run_direct(None, &mut connection, false)
         .await

@@ -16,12 +16,11 @@ use tokio::time::timeout;
 use crate::PostgresStore;
 use crate::append::{APPEND, Run};
 use crate::checkpoint::{MOVE_CHECKPOINT, Moved, compare_and_set};
-use crate::database::{BEGIN_POOLED, Lease};
+use crate::database::Lease;
 use crate::error::{Fault, commit_error, is_clash, store_error};
 use crate::read;
 
 const BEGIN: &str = "begin";
-const BEGIN_HERE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const COMMIT: &str = "commit";
 const ROLLBACK: &str = "roll back";
 
@@ -188,9 +187,8 @@ impl Transactional for PostgresStore {
         database.check_migrated(BEGIN).await?;
         database
             .retrying(BEGIN, || async {
-                let begin = if database.is_pooled() { BEGIN_POOLED } else { BEGIN_HERE };
                 let mut lease = database.lease_idle(BEGIN).await?;
-                let begun = PgTransactionManager::begin(&mut lease, Some(begin.into_sql_str()));
+                let begun = PgTransactionManager::begin(&mut lease, Some(database.begin().into_sql_str()));
                 database.within(BEGIN, begun).await?;
                 Ok(PostgresTx { lease: Some(lease) })
             })

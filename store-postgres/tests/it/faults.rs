@@ -15,7 +15,7 @@ use factum_testkit::Database;
 use crate::given::{
     ALL_IS_QUIET, ONE_SLEEPS, ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, event, events_of,
     hasty_store, kind_of, one, pause_in_the_commit, pause_in_the_insert, positions, run, store, stranger,
-    stream, take_the_lock, until,
+    stream, take_the_lock, until, url_with,
 };
 
 const KILL_THE_SLEEPER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -86,7 +86,9 @@ async fn a_commit_that_outlasts_the_time_limit_is_unknown_and_tells_when_repeate
     pause_in_the_commit(&mut stranger(&database).await, 1, 1.5).await;
     let impatient =
         PostgresStore::builder().answer_timeout(Duration::from_millis(500)).retry_for(Duration::ZERO);
-    let impatient = impatient.connect(database.url()).await.expect("connects");
+    // And at the server there is no limit.
+    let url = url_with(&database, "statement_timeout=0");
+    let impatient = impatient.connect(&url).await.expect("connects");
     let append = one("slow", Expected::NoStream);
     let outcome = impatient.append(append.clone()).await;
     assert_eq!(kind_of(outcome), StoreErrorKind::OutcomeUnknown);

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::given::{
     ALL_IS_QUIET, ONE_SLEEPS, PATIENCE, all_events, ask, database, empty_database, events_of, kind_of,
-    migrated_server, one, pause_in_the_insert, positions, run, store, stranger, stream, until,
+    migrated_server, one, pause_in_the_insert, positions, run, store, stranger, stream, until, url_with,
 };
 
 /// The feed of a store that has read nothing yet, and waits for nothing.
@@ -157,8 +157,7 @@ async fn logs_in_two_schemas_of_a_database_do_not_wait_for_each_other() {
     for schema in ["one", "other"] {
         let sql = format!("CREATE SCHEMA {schema}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut stranger(&database).await).await.expect("creates");
-        let joint = if database.url().contains('?') { '&' } else { '?' };
-        let url = format!("{}{joint}options=-csearch_path={schema}", database.url());
+        let url = url_with(&database, &format!("search_path={schema}"));
         let store = PostgresStore::connect(&url).await.expect("connects");
         store.migrate().await.expect("migrates");
         stores.push(store);

@@ -48,6 +48,12 @@ pub(crate) async fn migrated_server() -> (OwnServer, PostgresStore) {
     (server, store)
 }
 
+/// The URL of the database, with a setting for every connection.
+pub(crate) fn url_with(database: &Database, setting: &str) -> String {
+    let joint = if database.url().contains('?') { '&' } else { '?' };
+    format!("{}{joint}options=-c{setting}", database.url())
+}
+
 /// The number of the last file in `migrations/`.
 pub(crate) async fn last_migration() -> i64 {
     migrations().await.iter().map(|migration| migration.version).max().expect("there are some")

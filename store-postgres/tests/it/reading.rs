@@ -8,7 +8,7 @@ use factum_postgres::PostgresStore;
 
 use crate::given::{
     PATIENCE, all_events, database, empty_database, event, event_named, events_of, one, run, store, stranger,
-    stream,
+    stream, url_with,
 };
 
 fn named(name: &str) -> Filter {
@@ -163,8 +163,7 @@ async fn the_search_path_says_where_the_tables_are() {
     let database = empty_database().await;
     let mut stranger = stranger(&database).await;
     run(&mut stranger, "CREATE SCHEMA events").await;
-    let joint = if database.url().contains('?') { '&' } else { '?' };
-    let url = format!("{}{joint}options=-csearch_path=events", database.url());
+    let url = url_with(&database, "search_path=events");
     let store = PostgresStore::connect(&url).await.expect("connects");
     store.migrate().await.expect("migrates");
     store.append(one("1", Expected::Any)).await.expect("appends");

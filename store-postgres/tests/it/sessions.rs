@@ -1,18 +1,26 @@
 //! What a store settles for its connections, whatever the defaults of the database are.
 
+use std::time::Duration;
+
 use factum_core::retention::Retention;
+use factum_core::store::Uncommitted;
 use factum_core::{
     AppendError, Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional,
     Version,
 };
-use factum_postgres::PostgresStore;
+use factum_postgres::{Builder, PostgresStore};
 use factum_testkit::{Database, PgBouncer};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::given::{
-    ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, event, events_of, kind_of, one, positions, run,
-    stranger, stream, take_the_lock, until,
+    ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, empty_database, event, events_of, kind_of,
+    migrations, one, pause_in_the_insert, positions, run, stranger, stream, take_the_lock, until, url_with,
 };
+
+/// That no append has stopped between the insert and the commit.
+const NOBODY_SLEEPS: &str =
+    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+    AND wait_event = 'PgSleep')";
 
 /// A database whose connections have a setting by default.
 async fn database_with(setting: &str, value: &str) -> Database {
@@ -95,4 +103,64 @@ async fn another_isolation_by_default_changes_nothing_behind_a_pooler() {
     let store = builder.connect(bouncer.url()).await.expect("sends nothing that a pooler refuses");
     store.append(one("1", Expected::Any)).await.expect("appends");
     store.archive_stream(&stream("1"), Expected::Any).await.expect("archives");
+}
+
+/// Nobody waits for the server any longer, and it goes on.
+async fn given_up(builder: Builder, url: &str) -> PostgresStore {
+    let builder = builder.answer_timeout(Duration::from_millis(400)).retry_for(Duration::ZERO);
+    let store = builder.connect(url).await.expect("connects");
+    let lost = store.append(one("slow", Expected::Any)).await;
+    assert_eq!(kind_of(lost), StoreErrorKind::OutcomeUnknown);
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_gives_up_soon_after_the_client() {
+    let database = database().await;
+    let bouncer = PgBouncer::in_front_of(database.url()).expect("pgbouncer is installed");
+    let mut stranger = stranger(&database).await;
+    pause_in_the_insert(&mut stranger, 3, 60.0).await;
+    let store = given_up(PostgresStore::builder(), database.url()).await;
+    until(&mut stranger, NOBODY_SLEEPS).await;
+    given_up(PostgresStore::builder().transaction_pooler(true), bouncer.url()).await;
+    until(&mut stranger, NOBODY_SLEEPS).await;
+    // And in a transaction.
+    let mut tx = store.begin().await.expect("begins");
+    let lost = store.append_in(&mut tx, one("slow", Expected::Any)).await;
+    assert_eq!(kind_of(lost.map(Uncommitted::committed)), StoreErrorKind::Busy);
+    drop(tx);
+    until(&mut stranger, NOBODY_SLEEPS).await;
+    assert_eq!(events_of(&store, "slow").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_takes_as_long_as_it_takes() {
+    let database = empty_database().await;
+    let mut holder = stranger(&database).await;
+    migrations().await.run_to(2, &mut holder).await.expect("migrates half the way");
+    run(&mut holder, "BEGIN; LOCK TABLE factum_checkpoints IN ACCESS SHARE MODE").await;
+    let hasty = PostgresStore::builder().answer_timeout(Duration::from_millis(200));
+    let store = hasty.connect(database.url()).await.expect("connects");
+    let migrating = tokio::spawn(async move { store.migrate().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!migrating.is_finished());
+    run(&mut holder, "COMMIT").await;
+    let migrated = tokio::time::timeout(PATIENCE, migrating).await.expect("in time").expect("no panic");
+    migrated.expect("was not given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_better_sets_the_time_limit_of_the_server() {
+    let database = database().await;
+    let limit = async |builder: Builder, setting: &str| -> String {
+        let store = builder.connect(&url_with(&database, setting)).await.expect("connects");
+        let limit = sqlx::query_scalar("SHOW statement_timeout").fetch_one(store.pool()).await;
+        limit.expect("answers")
+    };
+    let of = |seconds| PostgresStore::builder().answer_timeout(Duration::from_secs(seconds));
+    assert_eq!(limit(PostgresStore::builder(), "geqo=off").await, "45s");
+    assert_eq!(limit(of(2), "geqo=off").await, "3s");
+    assert_eq!(limit(of(2), "statement_timeout=7min").await, "7min");
+    // Longer than Postgres can count.
+    assert_eq!(limit(of(u64::MAX), "geqo=off").await, "2147483647ms");
 }
