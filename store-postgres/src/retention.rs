@@ -103,25 +103,36 @@ impl Retention for PostgresStore {
 
     async fn read_archived(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
         let database = self.database();
-        let (after, before) = match read.cursor {
-            Cursor::After(version) => (Some(column(version.0)), None),
-            Cursor::Before(version) => (None, Some(column(version.0))),
-        };
+        let (category, id) = (read.stream.category(), read.stream.id());
         database
             .retrying(READ_ARCHIVED, || async {
                 let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
+                let limit = limit_column(budget.rows().saturating_add(1));
                 let mut lease = database.lease(READ_ARCHIVED).await?;
-                let rows = sqlx::query_file_as!(
-                    EventRow,
-                    "src/sql/read_archived.sql",
-                    read.stream.category(),
-                    read.stream.id(),
-                    after,
-                    before,
-                    limit_column(budget.rows().saturating_add(1)),
-                )
-                .fetch(&mut *lease);
-                let page = page::fill(database, READ_ARCHIVED, budget, rows).await?;
+                let page = match read.cursor {
+                    Cursor::After(version) => {
+                        let rows = sqlx::query_file_as!(
+                            EventRow,
+                            "src/sql/read_archived.sql",
+                            category,
+                            id,
+                            column(version.0),
+                            limit
+                        );
+                        page::fill(database, READ_ARCHIVED, budget, rows.fetch(&mut *lease)).await?
+                    }
+                    Cursor::Before(version) => {
+                        let rows = sqlx::query_file_as!(
+                            EventRow,
+                            "src/sql/read_archived_back.sql",
+                            category,
+                            id,
+                            column(version.0),
+                            limit
+                        );
+                        page::fill(database, READ_ARCHIVED, budget, rows.fetch(&mut *lease)).await?
+                    }
+                };
                 lease.put_back_if(page.is_drained);
                 Ok(StreamPage { events: page.events, end: page.is_last })
             })

@@ -7,7 +7,7 @@ use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use crate::given::{database, event, one, run, stranger, stream};
+use crate::given::{ask, database, event, one, run, stranger, stream};
 
 /// A statement in `src/sql`, and the types of its parameters.
 macro_rules! statement {
@@ -23,6 +23,9 @@ const LOOK_UP: Statement = statement!("look_up", "text[], text[]");
 const PLACES: Statement = statement!("places", "uuid[]");
 const READ_STREAM: Statement = statement!("read_stream", "text, text, bigint, bigint");
 const READ_STREAM_BACK: Statement = statement!("read_stream_back", "text, text, bigint, bigint");
+const READ_ARCHIVED: Statement = statement!("read_archived", "text, text, bigint, bigint");
+const READ_ARCHIVED_BACK: Statement = statement!("read_archived_back", "text, text, bigint, bigint");
+const READ_RECORDS: Statement = statement!("read_records", "bigint, bigint, bigint");
 const FIND_EVENT: Statement = statement!("find_event", "uuid");
 const READ_CATEGORY: Statement = statement!("read_category", "text, text, bigint");
 const HEAD: Statement = statement!("head", "bigint");
@@ -37,8 +40,12 @@ async fn plan(connection: &mut PgConnection, (name, sql, types): Statement) -> V
     let prepare = format!("PREPARE {name} ({types}) AS\n{sql}");
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.expect("is one statement");
     let nulls = types.split(", ").map(|_| "NULL").collect::<Vec<_>>().join(", ");
-    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({nulls})");
-    let lines = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("explains");
+    explain(connection, &format!("EXECUTE {name} ({nulls})")).await
+}
+
+async fn explain(connection: &mut PgConnection, statement: &str) -> Vec<String> {
+    let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) {statement}"));
+    let lines = sqlx::raw_sql(explain).fetch_all(connection).await.expect("explains");
     lines.iter().map(|line| line.get(0)).collect()
 }
 
@@ -51,6 +58,11 @@ async fn fill(connection: &mut PgConnection) {
                 FROM generate_series(0, 99999) AS n;
                 INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
                 SELECT nextval('factum_position'), gen_random_uuid(), 'parcel', n % 1000, 1 + n / 1000, now()
+                FROM generate_series(0, 19999) AS n;
+                INSERT INTO factum_archive (position, event_id, category, stream, version, name, schema_version, codec, payload,
+                                            metadata, recorded_at)
+                SELECT nextval('factum_position'), gen_random_uuid(), 'letter', n % 1000, 1 + n / 1000, 'tested', 1, 'json', '{}',
+                       '{}', now()
                 FROM generate_series(0, 19999) AS n;
                 INSERT INTO factum_checkpoints (subscription, position) SELECT n, 1 FROM generate_series(1, 2000) AS n";
     run(connection, rows).await;
@@ -87,6 +99,28 @@ async fn streams_and_events_are_found_by_an_index() {
 }
 
 #[tokio::test]
+async fn what_is_archived_is_found_by_an_index() {
+    let statements = [READ_ARCHIVED, READ_ARCHIVED_BACK, READ_RECORDS];
+    assert_all_indexed(&database().await, &statements).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_log_is_found_by_an_index() {
+    let database = database().await;
+    let mut connection = stranger(&database).await;
+    let body: String = ask(&mut connection, "SELECT prosrc FROM pg_proc WHERE proname = 'factum_head'").await;
+    for is_full in [false, true] {
+        if is_full {
+            fill(&mut connection).await;
+            run(&mut connection, "ANALYZE").await;
+        }
+        let plan = explain(&mut connection, &body).await;
+        assert_eq!(plan.iter().filter(|line| line.contains("Scan Backward using factum_")).count(), 2);
+        assert_indexed(&plan, "factum_head");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_read_in_the_order_of_the_index() {
     let database = database().await;
     let mut connection = stranger(&database).await;
@@ -95,17 +129,21 @@ async fn a_stream_is_read_in_the_order_of_the_index() {
             fill(&mut connection).await;
             run(&mut connection, "ANALYZE").await;
         }
-        for (statement, direction, comparison) in
-            [(READ_STREAM, "", ">"), (READ_STREAM_BACK, " Backward", "<")]
-        {
-            let plan: Vec<_> =
-                plan(&mut connection, statement).await.iter().map(|line| line.trim().to_owned()).collect();
-            let expected = [
-                "Limit".to_owned(),
-                format!("->  Index Scan{direction} using factum_events_stream_version_key on factum_events"),
-                format!("Index Cond: ((category = $1) AND (stream = $2) AND (version {comparison} $3))"),
-            ];
-            assert_eq!(plan, expected);
+        for (statement, table, direction, comparison) in [
+            (READ_STREAM, "factum_events", "", ">"),
+            (READ_STREAM_BACK, "factum_events", " Backward", "<"),
+            (READ_ARCHIVED, "factum_archive", "", ">"),
+            (READ_ARCHIVED_BACK, "factum_archive", " Backward", "<"),
+        ] {
+            let plan = plan(&mut connection, statement).await;
+            let plan: Vec<_> = plan.iter().map(|line| line.trim()).collect();
+            let scan = format!("->  Index Scan{direction} using {table}_stream_version_key on {table}");
+            let condition =
+                format!("Index Cond: ((category = $1) AND (stream = $2) AND (version {comparison} $3))");
+            assert_eq!(plan[..3], ["Limit", &scan, &condition]);
+            // The archive has rows without content, too, and there are none to be read.
+            let rest: &[&str] = if table == "factum_archive" { &["Filter: (name IS NOT NULL)"] } else { &[] };
+            assert_eq!(plan[3..], *rest);
         }
     }
 }
@@ -162,6 +200,47 @@ async fn append_often(store: &PostgresStore) -> i64 {
     assert!(after.1 > before.1 + 100);
     store.commit(tx).await.expect("commits");
     after.0 - before.0
+}
+
+/// Streams set apart in every way, as often. Answers the same.
+async fn retain_often(store: &PostgresStore) -> i64 {
+    let mut tx = store.begin().await.expect("begins");
+    let before = scans(&mut tx).await;
+    for round in 0..10 {
+        let events = std::iter::repeat_with(event).take(5).collect();
+        let id = format!("of round {round}");
+        store.append_in(&mut tx, Append::to(stream(&id), Expected::Any, events)).await.expect("appends");
+        for call in [
+            "factum_truncate(100, 'order', $1, 3)",
+            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
+            "factum_restore(100, 'order', $1, gen_random_uuid())",
+            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
+            // It erases what is archived, too.
+            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.deleted')",
+            "factum_restore(100, 'order', $1, gen_random_uuid())",
+        ] {
+            let call = AssertSqlSafe(format!("SELECT closed_by FROM {call}"));
+            sqlx::query(call).bind(&id).fetch_one(&mut *tx).await.expect("answers");
+        }
+    }
+    let after = scans(&mut tx).await;
+    assert!(after.1 > before.1 + 100);
+    // So that each turn finds the streams as the first one did.
+    tx.rollback().await.expect("rolls back");
+    after.0 - before.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_reads_no_large_table_from_end_to_end() {
+    let database = database().await;
+    let builder = PostgresStore::builder().max_connections(1).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    retain_often(&store).await;
+    let mut stranger = stranger(&database).await;
+    fill(&mut stranger).await;
+    assert_eq!(retain_often(&store).await, 0, "with the plans for empty tables");
+    run(&mut stranger, "ANALYZE").await;
+    assert_eq!(retain_often(&store).await, 0, "with the plans for full ones");
 }
 
 #[tokio::test(flavor = "multi_thread")]
