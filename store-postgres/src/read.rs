@@ -22,6 +22,9 @@ const WAIT: &str = "wait";
 /// for a page that nothing passes to come at once.
 const WINDOW: i64 = 20_000;
 
+/// And one without a filter: more than any page can hold, and few enough to be added to any position.
+const WINDOW_MAX: i64 = 1 << 40;
+
 /// How long a read waits at a hole before it says that there is nothing to be had.
 const PATIENCE_AT_A_HOLE: Duration = Duration::from_secs(1);
 
@@ -156,7 +159,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
     let limit = budget.rows();
     // Without a filter the window is no larger than it has to be, because Postgres may choose to sort all of it.
-    let window = if filter.is_all() { limit_column(limit) } else { WINDOW };
+    let window = if filter.is_all() { limit_column(limit).min(WINDOW_MAX) } else { WINDOW };
     let columns = FilterColumns::of(filter);
     let mut lease = database.lease(READ).await?;
     let ticket = database.tracker.ticket();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use factum_core::store::{Append, Filter, Page, ReadAll};
+use factum_core::store::{Append, Filter, Page, ReadAll, ReadStream};
 use factum_core::{EventName, EventStore, Expected, Metadata, NewEvent, Position, StoreErrorKind, StreamId};
 use factum_postgres::PostgresStore;
 
@@ -42,6 +42,24 @@ async fn a_filter_that_matches_nothing_moves_on_window_by_window() {
     let at = store.append(rare).await.expect("appends").position;
     let third = page(&store, 25_000, named("rare"), 10).await;
     assert_eq!((third.events.len(), third.checkpoint.position, third.end), (1, at, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_limits_has_everything() {
+    let database = database().await;
+    let store = store(&database).await;
+    // Far up, so that nothing can be added to the position without care.
+    run(&mut stranger(&database).await, "SELECT setval('factum_position', 1::bigint << 62)").await;
+    for _ in 0..3 {
+        store.append(one("1", Expected::Any)).await.expect("appends");
+    }
+    for filter in [Filter::all(), named("tested")] {
+        let read = ReadAll::after(Position::START).filter(filter).limit(usize::MAX).bytes(usize::MAX);
+        let page = store.read_all(read).await.expect("reads");
+        assert_eq!((page.events.len(), page.end), (3, true));
+    }
+    let read = ReadStream::new(stream("1")).limit(usize::MAX).bytes(usize::MAX);
+    assert_eq!(store.read_stream(read).await.expect("reads").events.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
