@@ -4,14 +4,17 @@
 //! interval at the latest. They are sent after the commit and never inside the append's transaction, where `NOTIFY` takes a
 //! lock on the whole server at the commit, and makes all commits wait for each other. Under load many appends share one.
 
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use factum_core::store::retry::backoff;
-use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use futures_util::TryFutureExt as _;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Acquire as _, ConnectOptions as _, PgPool};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::database::{Lease, Settings};
 use crate::feed::Tracker;
@@ -19,6 +22,10 @@ use crate::feed::Tracker;
 /// The channel. The same for all logs of a database: a notice in vain costs a look.
 const CHANNEL: &str = "factum_events";
 const NOTICE: &str = "NOTIFY factum_events";
+const LISTEN: &str = "LISTEN factum_events";
+
+/// After how long a silence a listener asks whether anybody is there. A network can lose a connection without telling.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// How long a notice stands for what comes after it.
 const GAP: Duration = Duration::from_millis(5);
@@ -65,7 +72,10 @@ impl Notices {
         if !self.settings.notifies {
             return;
         }
-        let start = || tokio::spawn(listen(self.pool.clone(), Arc::clone(&self.tracker))).abort_handle();
+        let start = || {
+            let limit = self.settings.answer_timeout;
+            tokio::spawn(listen(self.pool.clone(), Arc::clone(&self.tracker), limit)).abort_handle()
+        };
         self.start(|tasks| &mut tasks.listener, start);
     }
 
@@ -112,35 +122,65 @@ async fn tell(pool: PgPool, due: Arc<Notify>, limit: Duration) {
 
 async fn notify(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
     let mut lease = Lease::from_pool(pool, limit).await?;
-    let told = tokio::time::timeout(limit, sqlx::raw_sql(NOTICE).execute(&mut *lease)).await;
+    let told = timeout(limit, sqlx::raw_sql(NOTICE).execute(&mut *lease)).await;
     told.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))??;
     lease.put_back();
     Ok(())
 }
 
-async fn listen(pool: PgPool, tracker: Arc<Tracker>) {
-    // A connection of its own, so that waiting takes none from those who read.
-    let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*pool.connect_options()).clone());
+async fn listen(pool: PgPool, tracker: Arc<Tracker>, limit: Duration) {
     let mut waits = backoff(Duration::MAX);
     while !pool.is_closed() {
-        if let Err(error) = hear(&own, &tracker).await {
+        let options = PgConnectOptions::clone(&pool.connect_options());
+        if let Err(error) = hear(options, &tracker, limit).await {
             tracing::debug!(%error, "appends of other processes are found by looking for them");
         }
+        // For what came when it did not listen.
+        tracker.hint();
         let Some(wait) = waits.next() else { return };
         tokio::time::sleep(wait).await;
     }
 }
 
-/// Hears of others until the connection breaks.
-async fn hear(own: &PgPool, tracker: &Tracker) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(own).await?;
-    listener.listen(CHANNEL).await?;
+/// Hears of others until the connection breaks or falls silent.
+async fn hear(options: PgConnectOptions, tracker: &Tracker, limit: Duration) -> Result<(), sqlx::Error> {
+    // A connection of its own, so that waiting takes none from those who read.
+    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(limit);
+    let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
+    listener.eager_reconnect(false);
+    let mut subscribed = timeout(limit, listener.listen(CHANNEL)).await;
     // For what came before it listened.
     tracker.hint();
-    // `None` when the connection broke, after which it connects anew.
-    while listener.try_recv().await?.is_some() {
-        tracker.hint();
+    while let Ok(Ok(())) = subscribed {
+        match timeout(limit.min(QUIET), listener.try_recv()).await {
+            Ok(Ok(Some(_))) => tracker.hint(),
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            // Nothing is to be heard, or nothing gets through any more. The answer to this tells.
+            Err(_) => {
+                subscribed = timeout(limit, sqlx::raw_sql(LISTEN).execute(&mut listener).map_ok(drop)).await
+            }
+        }
     }
-    tracker.hint();
+    match subscribed {
+        Ok(answer) => answer,
+        Err(_) => hang_up(listener, &options, limit).await,
+    }
+}
+
+/// Closes the connection of a listener to whom nobody answers, when there is another one. Where it is dropped, sqlx asks the
+/// server to unlisten, and waits for an answer that does not come; so it gets the other connection for that.
+async fn hang_up(
+    mut listener: PgListener,
+    options: &PgConnectOptions,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
+    for wait in backoff(Duration::MAX) {
+        if let Ok(Ok(other)) = timeout(limit, options.connect()).await {
+            drop(mem::replace(listener.acquire().await?, other));
+            break;
+        }
+        tokio::time::sleep(wait).await;
+    }
     Ok(())
 }

@@ -484,3 +484,36 @@ async fn a_connection_that_fell_silent_while_it_rested_is_replaced_soon() {
     assert_eq!(proxy.rules_waiting(), 0);
     assert!(begin.elapsed() < Duration::from_secs(3), "took {:?}", begin.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_went_deaf_hears_again() {
+    let database = database().await;
+    let (reader, proxy) = through_a_proxy(&database, hasty().poll_interval(PATIENCE)).await;
+    let writer = store(&database).await;
+    let listens = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND query LIKE 'LISTEN%')";
+    for number in 0..2 {
+        let waiting = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.wait(Position(2 * number)).await }
+        });
+        until(&mut stranger(&database).await, listens).await;
+        assert!(!waiting.is_finished());
+        // The notice is lost, and nobody is told that the connection has lost something.
+        proxy.silence();
+        writer.append(one("1", Expected::Any)).await.expect("appends");
+        settle().await;
+        proxy.heal().expect("heals");
+        let heard = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        heard.expect("long before it looks by itself").expect("no panic").expect("waits");
+        // And from then on it hears at once.
+        let waiting = reader.wait(Position(2 * number + 1));
+        let appending = async {
+            settle().await;
+            writer.append(one("1", Expected::Any)).await.expect("appends");
+        };
+        let both = async { tokio::join!(waiting, appending) };
+        let (waited, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("hears of it");
+        waited.expect("waits");
+    }
+}
