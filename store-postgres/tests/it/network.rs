@@ -305,7 +305,8 @@ async fn keeps_its_connections(in_silence: impl AsyncFnOnce(&PostgresStore)) {
     proxy.heal().expect("heals");
     let begin = Instant::now();
     both_connections_work(&store).await;
-    assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
+    // It may have to find out that a connection is dead.
+    assert!(begin.elapsed() < Duration::from_secs(2), "took {:?}", begin.elapsed());
     tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
 }
 
@@ -345,7 +346,8 @@ async fn keeps_the_connections_of_transactions(end: impl AsyncFn(PostgresStore, 
     proxy.heal().expect("heals");
     let begin = Instant::now();
     both_connections_work(&store).await;
-    assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
+    // It may have to find out that a connection is dead.
+    assert!(begin.elapsed() < Duration::from_secs(2), "took {:?}", begin.elapsed());
     tokio::time::timeout(Duration::from_secs(5), store.close()).await.expect("closes");
 }
 
