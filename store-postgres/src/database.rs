@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use factum_core::store::retry::backoff;
-use factum_core::{Position, StoreError, StoreErrorKind};
+use factum_core::{StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgTransactionManager;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
@@ -19,9 +19,6 @@ use crate::error::{commit_error, store_error};
 use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::migrate;
 use crate::notices::Notices;
-
-/// How long the feed waits at a hole before it is said.
-const HELD_UP: Duration = Duration::from_secs(1);
 
 /// How a store behaves, where users may choose.
 #[derive(Clone, Copy, Debug)]
@@ -133,22 +130,14 @@ impl Database {
         }
     }
 
-    /// Tells the tracker what was seen, and those who read the logs what it waits for.
+    /// Tells the tracker what was seen.
     pub(crate) fn learn(
         &self,
         ticket: Ticket,
         head: &Head,
         operation: &'static str,
     ) -> Result<Learned, StoreError> {
-        let learned = self.tracker.learn(ticket, head, operation)?;
-        if self.tracker.is_report_due(HELD_UP) {
-            tracing::warn!(
-                after = %Position(self.tracker.ticket().settled),
-                holders = ?head.holders,
-                "the feed waits for an append whose transaction is still open"
-            );
-        }
-        Ok(learned)
+        self.tracker.learn(ticket, head, operation)
     }
 
     /// Whether a pooler stands in between.

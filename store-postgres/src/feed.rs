@@ -275,16 +275,12 @@ impl Tracker {
         patience.checked_sub(state.looked?.elapsed())
     }
 
-    /// Whether a hole has been waited at for so long that it should be said, once for each.
-    pub(crate) fn is_report_due(&self, after: Duration) -> bool {
+    /// Who is waited for, if that takes so long that it should be said; once for each hole.
+    pub(crate) fn report_due(&self, after: Duration) -> Option<Vec<String>> {
         let mut state = self.state();
-        match &mut state.question {
-            Some(question) if !question.is_reported && question.since.elapsed() >= after => {
-                question.is_reported = true;
-                true
-            }
-            _ => false,
-        }
+        let question = state.question.as_mut().filter(|question| !question.is_reported)?;
+        question.is_reported = question.since.elapsed() >= after;
+        question.is_reported.then(|| question.holders.clone())
     }
 
     fn publish(&self, state: &State) -> Position {

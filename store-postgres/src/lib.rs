@@ -22,6 +22,7 @@ mod checkpoint;
 mod database;
 mod error;
 mod feed;
+mod holders;
 mod migrate;
 mod notices;
 mod page;
@@ -43,6 +44,7 @@ use factum_core::{AppendError, EventId, EventStore, Position, RecordedEvent, Sto
 use sqlx::PgPool;
 
 pub use crate::builder::Builder;
+pub use crate::holders::FeedHolder;
 pub use crate::transaction::PostgresTx;
 
 use crate::append::Committer;
@@ -147,6 +149,23 @@ impl PostgresStore {
     pub fn wake(&self) {
         self.database().tracker.hint();
         self.database().notices.tell();
+    }
+
+    /// The transactions that the feed does not pass before they are over, the oldest first, as the server knows them now.
+    ///
+    /// Mostly they are appends, which take milliseconds. One that stays in the list holds up every subscription at its position:
+    /// a transaction of the application that appended too early or was forgotten, or one that was prepared. A store whose feed
+    /// has waited at a hole for a second logs a warning with the same facts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Asking changes nothing.
+    pub async fn feed_holders(&self) -> Result<Vec<FeedHolder>, StoreError> {
+        holders::list(self.database()).await
     }
 
     fn limits(&self) -> Limits {

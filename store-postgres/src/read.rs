@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::database::Database;
 use crate::error::Fault;
 use crate::feed::{Head, Learned, Ticket};
+use crate::holders;
 use crate::page::{self, Budget, Filled};
 use crate::row::{EventRow, column, number};
 
@@ -259,7 +260,9 @@ pub(crate) async fn refresh(database: &Database, operation: &'static str) -> Res
             database.learn(ticket, &head, operation)?;
             Ok(())
         })
-        .await
+        .await?;
+    holders::report(database).await;
+    Ok(())
 }
 
 /// See [`EventStore::wait`](factum_core::EventStore::wait).

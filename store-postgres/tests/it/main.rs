@@ -5,6 +5,7 @@ mod concurrency;
 mod faults;
 mod feed;
 mod given;
+mod holders;
 mod migrations;
 mod network;
 mod plans;
