@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use factum_core::retention::Retention;
 use factum_core::store::{ReadAll, ReadStream};
-use factum_core::{Checkpoints, EventId, EventStore, Expected, Position};
+use factum_core::{Checkpoint, Checkpoints, EventId, EventStore, Expected, Position, Transactional, Version};
 use factum_postgres::PostgresStore;
 use factum_testkit::{Database, Proxy};
 
@@ -26,6 +27,12 @@ async fn warm(database: &Database) -> (PostgresStore, Proxy) {
         store.read_all(ReadAll::after(Position::START)).await.expect("reads");
         store.find_event(EventId::new()).await.expect("reads");
         store.checkpoint("s").await.expect("reads");
+        let whole = stream(&format!("whole {round}"));
+        store.append(one(whole.id(), Expected::Any)).await.expect("appends");
+        store.archive_stream(&whole, Expected::Any).await.expect("archives");
+        store.restore_stream(&whole).await.expect("restores");
+        store.truncate_stream(&whole, Version(1)).await.expect("truncates");
+        store.delete_stream(&whole, Expected::Any).await.expect("deletes");
     }
     settle().await;
     proxy.reset_counts();
@@ -70,6 +77,67 @@ async fn each_call_asks_once() {
     assert_eq!(asked(&proxy).await, 1, "an event");
     store.checkpoint("s").await.expect("reads");
     assert_eq!(asked(&proxy).await, 1, "a checkpoint");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_and_streams_as_a_whole_ask_once() {
+    let database = database().await;
+    let (store, proxy) = warm(&database).await;
+    let whole = async |id: &str| {
+        store.archive_stream(&stream(id), Expected::Any).await.expect("archives");
+        let archived = asked(&proxy).await;
+        store.restore_stream(&stream(id)).await.expect("restores");
+        let restored = asked(&proxy).await;
+        store.truncate_stream(&stream(id), Version(1)).await.expect("truncates");
+        let truncated = asked(&proxy).await;
+        store.delete_stream(&stream(id), Expected::Any).await.expect("deletes");
+        [archived, restored, truncated, asked(&proxy).await]
+    };
+    let first = store.move_checkpoint("s", Checkpoint::START, Position(1).into()).await;
+    first.expect("moves");
+    settle().await;
+    proxy.reset_counts();
+    store.move_checkpoint("s", Position(1).into(), Position(2).into()).await.expect("moves");
+    assert_eq!(asked(&proxy).await, 1, "a checkpoint that moves");
+    assert_eq!(whole("1").await, [1; 4], "a stream as a whole");
+}
+
+/// How many statements were sent as texts, and how many that were prepared before.
+async fn sent(proxy: &Proxy) -> (usize, usize) {
+    settle().await;
+    let counts = proxy.counts();
+    proxy.reset_counts();
+    assert_eq!(counts.parses, 0);
+    (counts.queries, counts.executes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_asks_for_each_of_its_steps() {
+    let database = database().await;
+    let (store, proxy) = warm(&database).await;
+    let mut from = Checkpoint::START;
+    for is_warm in [false, true] {
+        let mut tx = store.begin().await.expect("begins");
+        let begun = sent(&proxy).await;
+        store.append_in(&mut tx, one("1", Expected::Any)).await.expect("appends");
+        let appended = sent(&proxy).await;
+        let to = Checkpoint::from(Position(from.position.0 + 1));
+        store.commit_with_checkpoint(tx, "s", from, to).await.expect("commits");
+        from = store.checkpoint("s").await.expect("reads");
+        if is_warm {
+            assert_eq!(begun, (1, 0), "BEGIN");
+            assert_eq!(appended, (2, 1), "the savepoint, the append, the end of the savepoint");
+            assert_eq!(sent(&proxy).await, (1, 2), "the checkpoint and COMMIT; and this test reads it");
+        }
+        settle().await;
+        proxy.reset_counts();
+    }
+    let tx = store.begin().await.expect("begins");
+    sent(&proxy).await;
+    store.commit(tx).await.expect("commits");
+    assert_eq!(sent(&proxy).await, (2, 0), "whether no statement has failed, and COMMIT");
+    drop(store.begin().await.expect("begins"));
+    assert_eq!(sent(&proxy).await, (2, 0), "BEGIN and ROLLBACK");
 }
 
 #[tokio::test]
