@@ -33,6 +33,16 @@ struct Answer {
     closed_by: Option<String>,
 }
 
+/// Deleting, archiving, restoring and truncating have the lock of appends to themselves: **no append of any stream goes on** while
+/// the rows of the one stream are moved. For a stream of 100,000 events of 137 bytes that was 1.2 s to archive it, 2 s to restore
+/// it and 1.1 s to delete it, on two cores with Postgres 15; a short stream takes milliseconds. Reads go on.
+///
+/// Before that they wait for the appends that are under way. An open [`append_in`](factum_core::Transactional::append_in), of
+/// whichever stream, makes them wait until its transaction is over; they give way to other appends meanwhile, and end as
+/// [`Busy`](factum_core::StoreErrorKind::Busy) after the [time for trying again](crate::Builder::retry_for).
+///
+/// The server moves rows for as long as a [statement](crate::Builder::answer_timeout) may take. A stream that takes longer stays
+/// as it was, and needs a store with a longer time-out.
 #[async_trait]
 impl Retention for PostgresStore {
     async fn delete_stream(&self, stream: &StreamId, expected: Expected) -> Result<Appended, AppendError> {
