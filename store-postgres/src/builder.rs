@@ -167,6 +167,7 @@ impl Builder {
     /// Connecting changes nothing.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         const CONNECT: &str = "connect";
+        const TIMEOUT: &str = "statement_timeout";
         let mut options: PgConnectOptions = url.parse().map_err(|error| store_error(CONNECT, error))?;
         if options.get_application_name().is_none() {
             options = options.application_name("factum");
@@ -176,7 +177,6 @@ impl Builder {
         } else {
             // Of the defaults of a database and its users, this one makes every append be refused.
             options = options.options([("default_transaction_isolation", "read committed")]);
-            const TIMEOUT: &str = "statement_timeout";
             if !options.get_options().is_some_and(|own| own.contains(TIMEOUT)) {
                 options = options.options([(TIMEOUT, self.settings.statement_ms())]);
             }

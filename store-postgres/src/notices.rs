@@ -158,7 +158,8 @@ async fn hear(options: PgConnectOptions, tracker: &Tracker, limit: Duration) -> 
             Ok(Err(error)) => return Err(error),
             // Nothing is to be heard, or nothing gets through any more. The answer to this tells.
             Err(_) => {
-                subscribed = timeout(limit, sqlx::raw_sql(LISTEN).execute(&mut listener).map_ok(drop)).await
+                let asking = sqlx::raw_sql(LISTEN).execute(&mut listener).map_ok(drop);
+                subscribed = timeout(limit, asking).await;
             }
         }
     }

@@ -81,7 +81,7 @@ async fn a_pool_whose_isolation_is_another_is_refused_where_something_is_decided
         ] {
             match refused {
                 Err(AppendError::Store(error)) => {
-                    assert_eq!(*error.kind(), StoreErrorKind::Other, "{isolation}")
+                    assert_eq!(*error.kind(), StoreErrorKind::Other, "{isolation}");
                 }
                 other => panic!("expected a refusal, got {other:?}"),
             }
