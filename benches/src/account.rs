@@ -1,4 +1,4 @@
-//! What the benches share: an account whose events have the size of real ones.
+//! An account whose events have the size of real ones.
 
 use factum::{Aggregate, Apply, Event, Events, Handle};
 use serde::{Deserialize, Serialize};
