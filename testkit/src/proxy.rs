@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use connection::Connection;
+use connection::{Connection, Ending};
 use faults::{Faults, Rule};
 
 use crate::{Error, random, url};
@@ -29,7 +29,9 @@ const CLOSING_MS_MAX: usize = 1_000;
 /// for the server: URLs with `sslmode=require` do not work. A connection to it succeeds also when the server is away; it is
 /// closed then at once.
 ///
-/// Connections are closed in an orderly way (FIN) and not reset. Nothing here blocks for more than some milliseconds.
+/// A connection that is cut is closed in an orderly way (FIN), as a server does that ends; one that is reset (RST) ends as
+/// if the other machine had forgotten it. Programs are told of these by different errors, so both are faults worth trying.
+/// Nothing here blocks for more than some milliseconds.
 ///
 /// ```
 /// # use factum_testkit::{Postgres, Proxy};
@@ -110,10 +112,15 @@ impl Proxy {
 
     /// Closes all connections, to the client and to the server. New ones are accepted.
     pub fn cut(&self) {
-        for connection in self.shared.open_connections() {
-            connection.cut();
-        }
-        self.shared.faults.wake();
+        self.end(Ending::Cut);
+    }
+
+    /// Resets all connections, to the client and to the server, as after the crash of a machine, or where a firewall ends
+    /// them. New ones are accepted.
+    ///
+    /// What is being written to somebody who does not read is written first.
+    pub fn reset(&self) {
+        self.end(Ending::Reset);
     }
 
     /// Refuses new connections, as if the server were down. Those that are open stay.
@@ -152,6 +159,19 @@ impl Proxy {
     /// Fires once, as [`Proxy::cut_before`].
     pub fn cut_after(&self, needle: &str) {
         self.shared.faults.add(Rule::CutAfter(needle.to_owned()));
+    }
+
+    /// As [`Proxy::cut_after`], and the connection is reset.
+    pub fn reset_after(&self, needle: &str) {
+        self.shared.faults.add(Rule::ResetAfter(needle.to_owned()));
+    }
+
+    /// Forwards the next statement whose text contains `needle`, and resets the connection at once: it is done or not, and
+    /// nobody knows but the server, which learns of the reset while it works or when it answers.
+    ///
+    /// Fires once, as [`Proxy::cut_before`].
+    pub fn reset_during(&self, needle: &str) {
+        self.shared.faults.add(Rule::ResetDuring(needle.to_owned()));
     }
 
     /// Drops the answer to the `nth` round trip from now (1 is the next one), on whichever connection. The connection stays
@@ -203,6 +223,13 @@ impl Proxy {
     /// Counts from zero again.
     pub fn reset_counts(&self) {
         self.shared.faults.reset_counts();
+    }
+
+    fn end(&self, how: Ending) {
+        for connection in self.shared.open_connections() {
+            connection.end(how);
+        }
+        self.shared.faults.wake();
     }
 
     fn lock_entrance(&self) -> MutexGuard<'_, Option<Entrance>> {

@@ -5,12 +5,18 @@ use std::{
     time::Duration,
 };
 
-use super::{Counts, connection::Connection, messages::Request};
+use super::{
+    Counts,
+    connection::{Connection, Ending},
+    messages::Request,
+};
 
 /// A fault that happens once, at the statement that it is about.
 pub(super) enum Rule {
     CutBefore(String),
     CutAfter(String),
+    ResetAfter(String),
+    ResetDuring(String),
     /// In so many round trips.
     SwallowAnswer(usize),
 }
@@ -21,8 +27,10 @@ pub(super) enum Verdict {
     Forward,
     /// Forward it, and drop the answer to it.
     Swallow,
-    /// Forward it, and cut instead of forwarding the answer to it.
-    CutAfter,
+    /// Forward it, and end the connection instead of forwarding the answer to it.
+    EndAfter(Ending),
+    /// Forward it, and end the connection before there is an answer.
+    EndDuring(Ending),
     CutBefore,
 }
 
@@ -90,7 +98,15 @@ impl Faults {
                 // One fault for one statement: the other rules wait for the next.
                 _ if verdict != Verdict::Forward => None,
                 Rule::CutBefore(needle) => contains(executed, needle).then_some(Verdict::CutBefore),
-                Rule::CutAfter(needle) => contains(executed, needle).then_some(Verdict::CutAfter),
+                Rule::CutAfter(needle) => {
+                    contains(executed, needle).then_some(Verdict::EndAfter(Ending::Cut))
+                }
+                Rule::ResetAfter(needle) => {
+                    contains(executed, needle).then_some(Verdict::EndAfter(Ending::Reset))
+                }
+                Rule::ResetDuring(needle) => {
+                    contains(executed, needle).then_some(Verdict::EndDuring(Ending::Reset))
+                }
                 Rule::SwallowAnswer(_) if !is_round_trip => None,
                 Rule::SwallowAnswer(1) => Some(Verdict::Swallow),
                 Rule::SwallowAnswer(nth) => {
@@ -115,19 +131,19 @@ impl Faults {
         verdict
     }
 
-    /// Waits as long as whatever is forwarded has to be late, but not on a connection that is cut.
+    /// Waits as long as whatever is forwarded has to be late, but not on a connection that was ended.
     pub(super) fn wait_out_delay(&self, connection: &Connection) {
         let state = self.lock();
         let delay = state.delay;
         if !delay.is_zero() {
-            let unchanged = |state: &mut State| state.delay == delay && !connection.is_cut();
+            let unchanged = |state: &mut State| state.delay == delay && !connection.is_over();
             drop(self.changed.wait_timeout_while(state, delay, unchanged));
         }
     }
 
-    /// Waits until the connection is cut.
-    pub(super) fn wait_for_cut(&self, connection: &Connection) {
-        drop(self.changed.wait_while(self.lock(), |_| !connection.is_cut()));
+    /// Waits until the connection is cut or reset.
+    pub(super) fn wait_for_end(&self, connection: &Connection) {
+        drop(self.changed.wait_while(self.lock(), |_| !connection.is_over()));
     }
 
     /// Makes those who wait look again.

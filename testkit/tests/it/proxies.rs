@@ -1,7 +1,8 @@
 //! Proxies: they forward everything until they are told what to break.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,37 @@ async fn connect(proxy: &Proxy) -> PgConnection {
 
 async fn works(connection: &mut PgConnection) -> bool {
     sqlx::raw_sql("SELECT 1").execute(connection).await.is_ok()
+}
+
+/// What a client is told whose connection is gone.
+async fn failure(connection: &mut PgConnection) -> ErrorKind {
+    io_error(sqlx::raw_sql("SELECT 1").execute(connection).await.map(|_| ()))
+}
+
+fn io_error(outcome: Result<(), sqlx::Error>) -> ErrorKind {
+    match outcome {
+        Err(sqlx::Error::Io(error)) => error.kind(),
+        other => panic!("not an error of the network: {other:?}"),
+    }
+}
+
+/// A connection that says nothing of Postgres after its first message: the client's end and the server's.
+fn bare() -> (Proxy, TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = Proxy::in_front_of(&format!("postgres://u@127.0.0.1:{port}/db")).unwrap();
+    let address = proxy.url().split(['@', '/']).nth(3).unwrap().to_owned();
+    let mut client = TcpStream::connect(address).unwrap();
+    let startup = [&[0, 0, 0, 15, 0, 3, 0, 0][..], b"user\0u\0"].concat();
+    client.write_all(&startup).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let mut received = vec![0; startup.len()];
+    server.read_exact(&mut received).unwrap();
+    assert_eq!(received, startup);
+    for end in [&client, &server] {
+        end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    }
+    (proxy, client, server)
 }
 
 /// Whether an answer does not come, which is not an error.
@@ -137,6 +169,54 @@ async fn a_cut_closes_what_is_open_on_both_sides() {
     assert!(works(&mut connect(&proxy).await).await);
 }
 
+#[test]
+fn a_cut_is_an_end_and_a_reset_an_error() {
+    let (proxy, mut client, mut server) = bare();
+    proxy.cut();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    assert_eq!(server.read(&mut [0]).unwrap(), 0);
+
+    let (proxy, mut client, mut server) = bare();
+    proxy.reset();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn what_is_reset_is_not_cut_before() {
+    let (proxy, mut client, mut server) = bare();
+    proxy.reset();
+    proxy.cut();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn what_was_silent_can_be_reset() {
+    let (proxy, mut client, mut server) = bare();
+    proxy.silence();
+    client.write_all(b"lost").unwrap();
+    proxy.reset();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_reset_ends_what_is_open_on_both_sides() {
+    let (database, proxy) = given().await;
+    let mut connections = [connect(&proxy).await, connect(&proxy).await];
+    assert_eq!(sessions(&database).await, 2);
+
+    proxy.reset();
+
+    eventually("they are forgotten", async || proxy.connections() == 0).await;
+    for connection in &mut connections {
+        assert_eq!(failure(connection).await, ErrorKind::ConnectionReset);
+    }
+    eventually("the server has noticed", async || sessions(&database).await == 0).await;
+    assert!(works(&mut connect(&proxy).await).await);
+}
+
 #[tokio::test]
 async fn refuses_only_new_connections() {
     let (_database, proxy) = given().await;
@@ -234,6 +314,55 @@ async fn a_commit_that_is_cut_after_did_happen() {
     assert_eq!(things(&database).await, "first", "already when the client learns that it is cut off");
     assert_eq!(proxy.rules_waiting(), 0);
     add_in_transaction(&mut connect(&proxy).await, "next").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_reset_after_did_happen() {
+    let (database, proxy) = given().await;
+    let mut connection = connect(&proxy).await;
+
+    proxy.reset_after("COMMIT");
+    let told = add_in_transaction(&mut connection, "first").await;
+
+    assert_eq!(io_error(told), ErrorKind::ConnectionReset);
+    assert_eq!(things(&database).await, "first", "already when the client learns of the reset");
+    assert_eq!(proxy.rules_waiting(), 0);
+    add_in_transaction(&mut connect(&proxy).await, "next").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_reset_during_has_reached_the_server_and_nobody_waits_for_it() {
+    let (database, proxy) = given().await;
+    // What is done at the commit takes longer than the client is kept waiting.
+    execute(
+        database.url(),
+        "CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+         CREATE CONSTRAINT TRIGGER pause AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION pause()",
+    )
+    .await;
+    let mut connection = connect(&proxy).await;
+
+    proxy.reset_during("COMMIT");
+    let told = add_in_transaction(&mut connection, "first").await;
+
+    assert_eq!(io_error(told), ErrorKind::ConnectionReset);
+    assert_eq!(proxy.rules_waiting(), 0);
+    assert_eq!(things(&database).await, "", "it is under way");
+    eventually("it is done", async || things(&database).await == "first").await;
+}
+
+#[tokio::test]
+async fn a_statement_that_is_reset_during_is_passed_on_as_a_whole() {
+    let (database, proxy) = given().await;
+    let mut connection = connect(&proxy).await;
+    add(&mut connection, "known").await.unwrap();
+
+    proxy.reset_during("INTO things");
+    let told = add(&mut connection, "new").await;
+
+    assert_eq!(io_error(told), ErrorKind::ConnectionReset);
+    eventually("it is done", async || things(&database).await == "known new").await;
 }
 
 #[tokio::test]
