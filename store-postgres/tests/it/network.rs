@@ -1,4 +1,4 @@
-//! A network that breaks, falls silent or is slow: calls end in time, are repeated where that is safe, and the pool has
+//! A network that breaks, falls silent, is slow or refuses: calls end in time, are repeated where that is safe, and the pool has
 //! its places back.
 
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use factum_postgres::{Builder, PostgresStore, PostgresTx};
 use factum_testkit::{Database, Proxy};
 
 use crate::given::{
-    ALL_IS_QUIET, PATIENCE, all_events, ask, database, event, events_of, kind_of, one, positions, run, store,
-    stranger, stream, until,
+    ALL_IS_QUIET, ONE_SLEEPS, PATIENCE, all_events, ask, database, event, events_of, kind_of, one,
+    pause_in_the_commit, positions, run, store, stranger, stream, until,
 };
 
 /// A store that reaches the database through a proxy. It is used once, so that everything is made ready.
@@ -186,6 +186,187 @@ async fn of_a_group_whose_answer_is_lost_each_append_is_recorded_once() {
     }
     assert_eq!(proxy.rules_waiting(), 0, "there was a group");
     assert_eq!(all_events(&store).await.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_connection_is_reset_is_recorded_once() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    for (turn, id) in ["after", "during", "before"].into_iter().enumerate() {
+        match id {
+            "after" => proxy.reset_after("factum_append"),
+            "during" => proxy.reset_during("factum_append"),
+            _ => proxy.reset(),
+        }
+        let append = one(id, Expected::NoStream);
+        let appended = store.append(append.clone()).await.expect("is repeated");
+        assert_eq!(proxy.rules_waiting(), 0);
+        let events = events_of(&store, id).await;
+        assert_eq!(events.len(), 1, "{id}");
+        assert_eq!((events[0].position, events[0].recorded_at), (appended.position, appended.recorded_at));
+        assert_eq!(store.append(append).await.expect("is known"), appended);
+        assert_eq!(all_events(&store).await.len(), turn + 1);
+    }
+    // And so is one to several streams.
+    proxy.reset_during("factum_append_group");
+    let two = one("2", Expected::NoStream).and(stream("3"), Expected::NoStream, vec![event(), event()]);
+    let appended = store.append(two).await.expect("is repeated");
+    assert_eq!((proxy.rules_waiting(), appended.versions), (0, vec![Version(1), Version(2)]));
+    assert_eq!(all_events(&store).await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_commit_goes_on_behind_a_reset_is_recorded_once_and_answered() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    pause_in_the_commit(&mut stranger(&database).await, 1, 0.5).await;
+    proxy.reset_during("factum_append");
+    let append = one("slow", Expected::NoStream);
+    let appending = tokio::spawn({
+        let (store, append) = (store.clone(), append.clone());
+        async move { store.append(append).await }
+    });
+    // The first attempt, of which its client hears nothing any more.
+    until(&mut stranger(&database).await, ONE_SLEEPS).await;
+    assert_eq!(proxy.rules_waiting(), 0);
+    let appended = tokio::time::timeout(PATIENCE, appending).await.expect("in time").expect("no panic");
+    let appended = appended.expect("is repeated");
+    assert_eq!(
+        (appended.position, appended.version()),
+        (Position(1), Version(1)),
+        "it was the first attempt"
+    );
+    assert_eq!(positions(&events_of(&store, "slow").await), [1]);
+    assert_eq!(store.append(append).await.expect("is known"), appended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_group_that_is_met_by_a_reset_each_append_is_recorded_once() {
+    let database = database().await;
+    let builder = PostgresStore::builder().append_lanes(1);
+    let (store, proxy) = through_a_proxy(&database, builder).await;
+    proxy.reset_during("factum_append_group");
+    let tasks: Vec<_> = (0..40)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(one(&number.to_string(), Expected::NoStream)).await })
+        })
+        .collect();
+    for task in tasks {
+        let appended = tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic");
+        assert_eq!(appended.expect("appends").version(), Version(1));
+    }
+    assert_eq!(proxy.rules_waiting(), 0, "there was a group");
+    assert_eq!(all_events(&store).await.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_commit_is_met_by_a_reset_is_of_unknown_outcome_and_whole() {
+    let database = database().await;
+    let (store, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    let mut tx = store.begin().await.expect("begins");
+    store.append_in(&mut tx, one("1", Expected::NoStream)).await.expect("appends");
+    proxy.reset_during("COMMIT");
+    let unknown = store.commit_with_checkpoint(tx, "1", Checkpoint::START, Position(7).into()).await;
+    assert_eq!(*unknown.expect_err("no answer").kind(), StoreErrorKind::OutcomeUnknown);
+    assert_eq!(proxy.rules_waiting(), 0);
+    until(&mut stranger(&database).await, ALL_IS_QUIET).await;
+    // Either would be whole. The server was given the commit, and does not look whether somebody waits for its answer.
+    assert_eq!(positions(&events_of(&store, "1").await), [1]);
+    assert_eq!(store.checkpoint("1").await.expect("reads").position, Position(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_noticed_by_nobody_who_reads_or_waits() {
+    let database = database().await;
+    let (reader, proxy) = through_a_proxy(&database, PostgresStore::builder()).await;
+    let writer = store(&database).await;
+    for number in 1..=5 {
+        let waiting = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.wait(Position(number - 1)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        proxy.reset();
+        writer.append(one("1", Expected::Any)).await.expect("appends");
+        let waited = tokio::time::timeout(PATIENCE, waiting).await.expect("in time").expect("no panic");
+        waited.expect("connects again");
+        proxy.reset();
+        let expected: Vec<u64> = (1..=number).collect();
+        assert_eq!(positions(&all_events(&reader).await), expected);
+    }
+}
+
+/// The connections are gone, and the store knows it or finds it out before it uses one.
+async fn lose_all_connections(proxy: &Proxy) {
+    proxy.refuse();
+    proxy.reset();
+    // What was used just now would be used again without a question.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_connections_are_asked_for_again_as_long_as_was_said_and_then_the_store_is_unavailable() {
+    const TIME: Duration = Duration::from_secs(2);
+    let database = database().await;
+    let builder = hasty().acquire_timeout(Duration::from_millis(100));
+    let (at_once, proxy) = through_a_proxy(&database, builder.clone()).await;
+    let patient = builder.retry_for(TIME).connect(proxy.url()).await.expect("connects");
+    patient.checkpoint("s").await.expect("reads");
+    lose_all_connections(&proxy).await;
+    for (store, least, most) in
+        [(&at_once, Duration::ZERO, TIME / 2), (&patient, TIME / 2, TIME + Duration::from_secs(4))]
+    {
+        let begin = Instant::now();
+        let (append, read, begun) = tokio::join!(
+            async { (kind_of(store.append(one("1", Expected::Any)).await), begin.elapsed()) },
+            async { (store.checkpoint("s").await.expect_err("refused").kind().clone(), begin.elapsed()) },
+            async { (store.begin().await.map(drop).expect_err("refused").kind().clone(), begin.elapsed()) },
+        );
+        for (what, (kind, taken)) in [("append", append), ("read", read), ("begin", begun)] {
+            assert_eq!(kind, StoreErrorKind::Unavailable, "{what}");
+            assert!(taken >= least && taken < most, "{what}: {taken:?}");
+        }
+    }
+    proxy.heal().expect("heals");
+    // As it says: nothing was written.
+    assert!(all_events(&at_once).await.is_empty());
+    patient.append(one("1", Expected::NoStream)).await.expect("appends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_done_when_connections_are_accepted_again() {
+    let database = database().await;
+    let builder = hasty().acquire_timeout(Duration::from_millis(100)).retry_for(PATIENCE);
+    let (store, proxy) = through_a_proxy(&database, builder).await;
+    lose_all_connections(&proxy).await;
+    let append = tokio::spawn({
+        let store = store.clone();
+        async move { store.append(one("1", Expected::NoStream)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!append.is_finished());
+    proxy.heal().expect("heals");
+    let appended = tokio::time::timeout(PATIENCE, append).await.expect("in time").expect("no panic");
+    assert_eq!(appended.expect("appends").version(), Version(1));
+    assert_eq!(events_of(&store, "1").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_is_refused_after_its_answer_was_lost_stays_unknown() {
+    let database = database().await;
+    let builder = hasty().acquire_timeout(Duration::from_millis(100)).retry_for(Duration::from_millis(500));
+    // So that the second attempt has none that is open.
+    let (store, proxy) = through_a_proxy(&database, builder.max_connections(1)).await;
+    proxy.refuse();
+    proxy.reset_after("factum_append");
+    let append = one("1", Expected::Any);
+    // Unavailable would mean that nothing was written.
+    assert_eq!(kind_of(store.append(append.clone()).await), StoreErrorKind::OutcomeUnknown);
+    assert_eq!(proxy.rules_waiting(), 0);
+    proxy.heal().expect("heals");
+    assert_eq!(store.append(append).await.expect("is known").position, Position(1));
+    assert_eq!(events_of(&store, "1").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
