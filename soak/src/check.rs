@@ -16,6 +16,7 @@ use factum_conformance::history::{
 
 use crate::fault::Fault;
 use crate::follower::Follower;
+use crate::kills::Kills;
 use crate::note::{self, Note, Seen, Trouble};
 use crate::run::END;
 use crate::target::Kind;
@@ -46,6 +47,11 @@ pub(crate) struct Held {
     /// Errors that say to try again, by their kind.
     pub(crate) errors: BTreeMap<String, usize>,
     pub(crate) faults: BTreeMap<String, usize>,
+    pub(crate) kills: Kills,
+    /// How often each kind was to be, at least.
+    pub(crate) kills_asked: usize,
+    /// How many events were looked for after kills, each time.
+    pub(crate) looked: Vec<usize>,
     pub(crate) followed: Vec<(Follower, Followed)>,
     kind: Option<Kind>,
 }
@@ -121,13 +127,20 @@ pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
 
     let marks = marks::check(&note::read(&folder.join(MARKS))?, &of_workers, &logged).map_err(Broken::new)?;
 
-    let mut faults = BTreeMap::new();
+    let mut held = Held {
+        tally,
+        events: log.len(),
+        rolled_back,
+        marks,
+        errors,
+        followed,
+        kind: Some(kind),
+        ..Held::default()
+    };
     for note in note::read(&folder.join(FAULTS))? {
-        if let Note::Fault { kind, .. } = note {
-            *faults.entry(kind).or_default() += 1;
-        }
+        held.count(note);
     }
-    Ok(Held { tally, events: log.len(), rolled_back, marks, errors, faults, followed, kind: Some(kind) })
+    Ok(held)
 }
 
 fn log(path: &Path) -> Result<Vec<Seen>, Broken> {
@@ -177,6 +190,37 @@ pub(crate) fn files(folder: &Path, begin: &str, end: &str) -> anyhow::Result<Vec
 }
 
 impl Held {
+    /// Counts what was done by the run.
+    fn count(&mut self, note: Note) {
+        match note {
+            Note::Fault { kind, .. } => {
+                if let Some(fault) = Fault::ALL.into_iter().find(|fault| fault.name() == kind) {
+                    self.kills.count(fault);
+                }
+                *self.faults.entry(kind).or_default() += 1;
+            }
+            Note::Looked { events, .. } => self.looked.push(events),
+            Note::ToKill(asked) => self.kills_asked = asked,
+            _ => {}
+        }
+    }
+
+    /// Why nothing is said of the store, although nothing was found: not all was done that was asked for.
+    pub(crate) fn falls_short(&self) -> Option<String> {
+        let (asked, kind) = (self.kills_asked, self.kind?);
+        let crashes = match kind {
+            Kind::Postgres => self.kills.server,
+            Kind::Sqlite => self.kills.workers,
+        };
+        let looked = self.looked.len();
+        if !self.kills.reach(asked, kind) {
+            return Some(format!("{asked} kills of each kind were asked for, and there were {}", self.kills));
+        }
+        (looked < crashes).then(|| {
+            format!("after {looked} of {crashes} kills it was looked for what had been acknowledged")
+        })
+    }
+
     /// What could have happened and did not, so that nothing is proven of it.
     fn missing(&self) -> Vec<&str> {
         let faults = self.kind.into_iter().flat_map(Fault::of).map(Fault::name);
@@ -243,6 +287,9 @@ impl fmt::Display for Held {
         };
         writeln!(f, "  errors to try again  {}", list(&self.errors))?;
         writeln!(f, "  faults               {}", list(&self.faults))?;
+        let (looks, last) = (self.looked.len(), self.looked.last().copied().unwrap_or_default());
+        writeln!(f, "  kills                {}", self.kills)?;
+        writeln!(f, "  looks after a crash  {looks}, the last one for {last} acknowledged events")?;
         for (follower, followed) in &self.followed {
             writeln!(f, "  subscriber           {}: {followed}", follower.name())?;
         }

@@ -4,7 +4,7 @@ mod hands;
 
 use crate::target::Kind;
 
-pub(crate) use self::hands::{Hands, Postgres};
+pub(crate) use self::hands::{Hands, Look, Postgres};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -31,6 +31,20 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// All of them.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::ServerKilled,
+        Self::NetworkCut,
+        Self::NetworkSilent,
+        Self::NetworkSlow,
+        Self::AnswerLost,
+        Self::WorkerKilled,
+        Self::WorkerPaused,
+        Self::SubscriberKilled,
+        Self::StrangerHere,
+        Self::StrangerElsewhere,
+    ];
+
     /// Those of the server and of the way to it, one at a time.
     pub(crate) const OF_SERVER: [Self; 5] =
         [Self::ServerKilled, Self::NetworkCut, Self::NetworkSilent, Self::NetworkSlow, Self::AnswerLost];
@@ -54,6 +68,11 @@ impl Fault {
             Kind::Postgres => &ALL,
             Kind::Sqlite => &ALL[..3],
         }
+    }
+
+    /// Whether it kills a process, of the server or of those who use it.
+    pub(crate) fn is_kill(self) -> bool {
+        matches!(self, Self::ServerKilled | Self::WorkerKilled | Self::SubscriberKilled)
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -20,7 +20,9 @@ mod crew;
 mod dice;
 mod fault;
 mod follower;
+mod kills;
 mod life;
+mod lookout;
 mod note;
 mod run;
 mod subscriber;
@@ -59,6 +61,9 @@ struct Asked {
     /// How long each store is broken.
     #[arg(long, default_value_t = 3.0)]
     minutes: f64,
+    /// How often at least the server is killed, and how often its clients: a run that is over before goes on until then.
+    #[arg(long, default_value_t = 0)]
+    kills: usize,
     /// Which store; both one after the other.
     #[arg(long, value_enum, default_value_t = Stores::Both)]
     store: Stores,
@@ -177,9 +182,13 @@ fn soak(asked: &Asked) -> anyhow::Result<ExitCode> {
     for &kind in kinds {
         let folder = folder.join(kind.name());
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        println!("{}: {time:?}, seed {seed}, files in {}", kind.name(), folder.display());
-        let (processes, clients) = (asked.processes.into(), asked.clients.into());
-        let plan = Plan { kind, time, seed, processes, clients, rate: asked.rate, folder };
+        let (processes, clients, kills) = (asked.processes.into(), asked.clients.into(), asked.kills);
+        println!(
+            "{}: {time:?} and {kills} kills of each kind, seed {seed}, files in {}",
+            kind.name(),
+            folder.display()
+        );
+        let plan = Plan { kind, time, kills, seed, processes, clients, rate: asked.rate, folder };
         let verdict = run::run(&plan);
         if !matches!(verdict, Ok(Ok(_)))
             && let Some(temporary) = temporary.take()
@@ -191,9 +200,9 @@ fn soak(asked: &Asked) -> anyhow::Result<ExitCode> {
         if let Err(broken) = &verdict {
             fs::write(plan.folder.join("verdict.txt"), broken.in_full())?;
         }
-        let is_broken = verdict.is_err();
+        let has_held = verdict.as_ref().is_ok_and(|held| held.falls_short().is_none());
         let code = judge(kind, Some(seed), &plan.folder, verdict);
-        if is_broken {
+        if !has_held {
             return Ok(code);
         }
     }
@@ -204,10 +213,16 @@ fn soak(asked: &Asked) -> anyhow::Result<ExitCode> {
 fn judge(kind: Kind, seed: Option<u64>, folder: &Path, verdict: Result<Held, Broken>) -> ExitCode {
     let seed = seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
     match verdict {
-        Ok(held) => {
-            println!("held: {}{seed}\n{held}", kind.name());
-            ExitCode::SUCCESS
-        }
+        Ok(held) => match held.falls_short() {
+            None => {
+                println!("held: {}{seed}\n{held}", kind.name());
+                ExitCode::SUCCESS
+            }
+            Some(said) => {
+                println!("too little: {}{seed}, {said}\n{held}", kind.name());
+                ExitCode::from(2)
+            }
+        },
         Err(broken) => {
             println!("broken: {}{seed}, files in {}\n{broken}", kind.name(), folder.display());
             ExitCode::FAILURE

@@ -9,6 +9,8 @@
 //! row      position  id  stream  version                of the projection
 //! total    stream  events  version                      of the projection
 //! fault    time  kind  whom                             done by the run, and over then
+//! looked   time  events                                 all that were acknowledged before it were there
+//! to-kill  times                                        how often the run is to kill what it can kill, at least
 //! error    time  transient|strange  kind  doing  text   told by the store
 //! back     time  id                                     a transaction with this event in it is rolled back
 //! mark     id                                           a row that was committed together with this event
@@ -36,6 +38,8 @@ pub(crate) enum Note {
     Row(Logged),
     Total(Total),
     Fault { at: u64, kind: String, whom: String },
+    Looked { at: u64, events: usize },
+    ToKill(usize),
     Error(Trouble),
     Back { at: u64, id: EventId },
     Mark(EventId),
@@ -103,6 +107,8 @@ impl fmt::Display for Note {
                 write!(f, "total\t{stream}\t{events}\t{version}")
             }
             Self::Fault { at, kind, whom } => write!(f, "fault\t{at}\t{kind}\t{whom}"),
+            Self::Looked { at, events } => write!(f, "looked\t{at}\t{events}"),
+            Self::ToKill(times) => write!(f, "to-kill\t{times}"),
             Self::Error(Trouble { at, is_transient, kind, doing, text }) => {
                 let helps = if *is_transient { "transient" } else { "strange" };
                 write!(f, "error\t{at}\t{helps}\t{kind}\t{doing}\t{}", text.replace(char::is_control, " "))
@@ -180,6 +186,8 @@ fn parse(line: &str) -> Option<Note> {
             doing: doing.to_owned(),
             text: text.to_owned(),
         }),
+        ["looked", at, events] => Note::Looked { at: at.parse().ok()?, events: events.parse().ok()? },
+        ["to-kill", times] => Note::ToKill(times.parse().ok()?),
         ["mark", id] => Note::Mark(EventId(id.parse().ok()?)),
         ["back", at, id] => Note::Back { at: at.parse().ok()?, id: EventId(id.parse().ok()?) },
         _ => return None,
@@ -231,6 +239,8 @@ mod tests {
             Note::Row(event),
             Note::Total(total),
             Note::Fault { at: 5, kind: "kill".to_owned(), whom: String::new() },
+            Note::Looked { at: 5, events: 7 },
+            Note::ToKill(50),
             Note::Error(trouble),
             Note::Back { at: 5, id: EventId::new() },
             Note::Mark(EventId::new()),

@@ -1,15 +1,19 @@
 //! A run: begin, break, heal, wait until everybody is at rest, and write down what the store holds then.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use factum_core::store::{Append, ReadAll};
+use factum_core::transfer::{Transfer, export};
 use factum_core::{EventId, Expected, Position, RecordedEvent, StreamId};
 use factum_postgres::PostgresStore;
 use factum_sqlite::SqliteStore;
+use tokio::fs::File;
+use tokio::io::BufWriter;
 use tokio::runtime::Runtime;
 
 use crate::check::{self, Broken, Held};
@@ -17,8 +21,10 @@ use crate::clock::Clock;
 use crate::content;
 use crate::crew::{Crew, Progress, Role};
 use crate::dice::Dice;
-use crate::fault::{Fault, Hands, Postgres};
+use crate::fault::{Fault, Hands, Look, Postgres};
+use crate::kills::{Kills, Pace};
 use crate::life::REST_MAX;
+use crate::lookout::Lookout;
 use crate::note::{Note, Notebook, Seen};
 use crate::target::{Kind, Target};
 
@@ -28,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     /// How long things are broken.
     pub(crate) time: Duration,
+    /// How often each kind of process is killed, at least: if need be it takes longer.
+    pub(crate) kills: usize,
     pub(crate) seed: u64,
     /// How many processes of many clients there are.
     pub(crate) processes: usize,
@@ -39,6 +47,9 @@ pub(crate) struct Plan {
     pub(crate) folder: PathBuf,
 }
 
+/// What the store holds, line by line.
+const EXPORT: &str = "export.ndjson";
+
 /// The category of the last event of a run, which nobody but the run appends to.
 pub(crate) const END: &str = "end";
 
@@ -49,7 +60,13 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Result<Held, Broken>> {
         Kind::Postgres => {
             let postgres = Postgres::start(runtime.handle())?;
             let (direct, through) = (postgres.server.url().to_owned(), postgres.proxy.url().to_owned());
-            run_on::<PostgresStore>(plan, &runtime, Some(&postgres), &direct, through)
+            let verdict = run_on::<PostgresStore>(plan, &runtime, Some(&postgres), &direct, through);
+            if !matches!(verdict, Ok(Ok(_))) {
+                // It is deleted with the server.
+                let log = postgres.server.folder().join("data/server.log");
+                let _ = fs::copy(log, plan.folder.join("server.log"));
+            }
+            verdict
         }
         Kind::Sqlite => {
             let path = plan.folder.join("events.db").display().to_string();
@@ -72,10 +89,18 @@ fn run_on<T: Target>(
         anyhow::Ok(store)
     })?;
     let crew = Mutex::new(Crew::begin(plan, through)?);
-    let broken = break_things(plan, runtime, postgres, &crew)?;
+    let lookout = Mutex::new(Lookout::new(&plan.folder));
+    let look = || {
+        let mut lookout = lookout.lock().unwrap_or_else(PoisonError::into_inner);
+        runtime.block_on(lookout.look(&store))
+    };
+    let broken = break_things(plan, runtime, postgres, &crew, &look)?;
     let mut crew = crew.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(said) = broken {
-        return Ok(Err(Broken::new(said)));
+        // What the store holds is gone with the run.
+        let kept = runtime.block_on(write_export(&store, &plan.folder.join(EXPORT)));
+        let kept = kept.map_or_else(|error| format!("nothing: {error:#}"), |()| EXPORT.to_owned());
+        return Ok(Err(Broken::new(format!("{said}; what the store held then is in {kept}"))));
     }
     if let Some(postgres) = postgres {
         postgres.heal()?;
@@ -121,8 +146,9 @@ fn break_things(
     runtime: &Runtime,
     postgres: Option<&Postgres>,
     crew: &Mutex<Crew>,
+    look: Look<'_>,
 ) -> anyhow::Result<Option<String>> {
-    let begun = Instant::now();
+    let (begun, pace) = (Instant::now(), Pace::new(plan.kills, plan.time));
     let hands = Hands {
         crew,
         postgres,
@@ -130,10 +156,15 @@ fn break_things(
         notes: Mutex::new(Notebook::create(&plan.folder.join(check::FAULTS))?),
         clock: Clock::of_machine()?,
         count: AtomicUsize::new(0),
+        kills: Mutex::default(),
+        pace,
+        begun,
+        look,
         is_over: AtomicBool::new(false),
         // Each kind comes at least twice, as far as what it does takes no longer than that.
-        rest: (plan.time / 16).clamp(Duration::from_millis(100), Duration::from_millis(1500)),
+        rest: (pace.time() / 16).clamp(Duration::from_millis(100), Duration::from_millis(1500)),
     };
+    hands.note(Note::ToKill(plan.kills))?;
     thread::scope(|scope| {
         let users =
             scope.spawn(|| hands.break_in_turn(Fault::of_users(plan.kind), Dice::new(plan.seed, &[3])));
@@ -141,7 +172,8 @@ fn break_things(
             .map(|_| scope.spawn(|| hands.break_in_turn(&Fault::OF_SERVER, Dice::new(plan.seed, &[4]))));
         let mut broken = None;
         let mut told = Instant::now();
-        while begun.elapsed() < plan.time && broken.is_none() {
+        let is_enough = || begun.elapsed() >= plan.time && hands.kills().reach(plan.kills, plan.kind);
+        while broken.is_none() && !is_enough() {
             thread::sleep(Duration::from_millis(50));
             if users.is_finished() || server.as_ref().is_some_and(thread::ScopedJoinHandle::is_finished) {
                 break;
@@ -150,25 +182,34 @@ fn break_things(
             broken = crew.look()?;
             if told.elapsed() >= Duration::from_secs(1) {
                 told = Instant::now();
-                tell(plan, begun.elapsed(), crew.progress(), hands.count.load(Ordering::Relaxed));
+                let faults = hands.count.load(Ordering::Relaxed);
+                tell(plan, begun.elapsed(), crew.progress(), faults, hands.kills());
             }
         }
         hands.is_over.store(true, Ordering::SeqCst);
-        users.join().expect("hands do not panic")?;
-        server.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join).expect("hands do not panic")?;
+        for hand in [Some(users), server].into_iter().flatten() {
+            let lost = hand.join().expect("hands do not panic")?;
+            broken = broken.or(lost);
+        }
         Ok(broken)
     })
 }
 
-fn tell(plan: &Plan, time: Duration, progress: Progress, faults: usize) {
+fn tell(plan: &Plan, time: Duration, progress: Progress, faults: usize, kills: Kills) {
     let Progress { acknowledged, unknown, conflicts, slowest: (at, who) } = progress;
     println!(
-        "{} {:4} s: {acknowledged} acknowledged, {unknown} unknown, {conflicts} conflicts, {faults} faults; \
-         the slowest subscriber, {}, is at {at}",
+        "{} {:4} s: {acknowledged} acknowledged, {unknown} unknown, {conflicts} conflicts; {faults} faults, \
+         kills: {kills}; the slowest subscriber, {}, is at {at}",
         plan.kind.name(),
         time.as_secs(),
         who.name(),
     );
+}
+
+/// Writes down all that a store holds.
+async fn write_export(store: &impl Transfer, path: &Path) -> anyhow::Result<()> {
+    export(store, BufWriter::new(File::create_new(path).await?)).await?;
+    Ok(())
 }
 
 /// The position of an event after everything, and everything.

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 /// Long enough for every fault to come at least once.
 const MINUTES: &str = "0.34";
+/// How often the server is killed, and how often its clients, at least.
+const KILLS: &str = "3";
 
 #[test]
 fn a_postgres_that_is_broken_keeps_its_laws() {
@@ -34,7 +36,7 @@ impl Run {
     fn of(store: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_factum-soak"))
-            .args(["--minutes", MINUTES, "--store", store, "--seed", "1", "--folder"])
+            .args(["--minutes", MINUTES, "--kills", KILLS, "--store", store, "--seed", "1", "--folder"])
             .arg(folder.path())
             .output()
             .unwrap();
@@ -50,6 +52,7 @@ impl Run {
     fn assert_nothing_went_missing_unseen(&self) {
         let untouched = self.judge();
         assert_eq!(untouched.status.code(), Some(0), "{}", said(&untouched));
+        self.assert_no_kill_can_be_missing();
 
         for follower in ["everything", "category", "streams", "name"] {
             let notes = format!("subscriber-{follower}.");
@@ -142,6 +145,43 @@ impl Run {
             lines.swap(at - 1, at);
             Some(())
         });
+    }
+
+    /// A run with fewer kills than were asked for says nothing of its store, and so does one in which nobody looked.
+    fn assert_no_kill_can_be_missing(&self) {
+        let kills: &[&str] = match self.store {
+            "postgres" => &["\tserver killed\t"],
+            _ => &["\tworker killed\t", "\tsubscriber killed\t"],
+        };
+        let is_kill = |line: &str| kills.iter().any(|kill| line.contains(kill));
+        self.assert_too_little("was killed twice", &mut |lines| {
+            let all = lines.iter().filter(|line| is_kill(line)).count();
+            let mut left = 0;
+            lines.retain(|line| {
+                left += usize::from(is_kill(line));
+                !is_kill(line) || left <= 2
+            });
+            all >= 3 && left == all
+        });
+        self.assert_too_little("was not looked at after a kill", &mut |lines| {
+            let at = nth(lines, "looked\t", 0);
+            at.is_some_and(|at| !lines.remove(at).is_empty())
+        });
+    }
+
+    fn assert_too_little(&self, how: &str, change: &mut dyn FnMut(&mut Vec<String>) -> bool) {
+        let path = self.files().join("faults.notes");
+        let before = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<_> = before.lines().map(str::to_owned).collect();
+        assert!(change(&mut lines), "no run that {how} can be made of {before}");
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+
+        let output = self.judge();
+
+        fs::write(&path, before).unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "the store {how}, and nobody tells: {said}");
+        assert!(said.contains("too little: ") && !said.contains("held: "), "{said}");
     }
 
     /// Changes the first file whose name begins so and in which `change` finds what it wants; then the verdict is red.

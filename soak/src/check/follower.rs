@@ -91,9 +91,7 @@ impl Reader<'_> {
                 self.moving.take().ok_or("a move was refused and not asked for")?;
                 self.is_reading = false;
             }
-            Note::Row(_) | Note::Total(_) | Note::Fault { .. } | Note::Back { .. } | Note::Mark(_) => {
-                return Err(format!("{note:?}, of a subscriber"));
-            }
+            other => return Err(format!("{other:?}, of a subscriber")),
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::Fault;
 use crate::clock::Clock;
 use crate::crew::{Crew, Role};
 use crate::dice::Dice;
+use crate::kills::{Kills, Pace};
 use crate::note::{Note, Notebook};
 
 /// A server of the run's own, and the network in front of it.
@@ -50,6 +51,9 @@ impl Postgres {
     }
 }
 
+/// Whether everything is there that was acknowledged until now: how many events those are, or what is wrong.
+pub(crate) type Look<'a> = &'a (dyn Fn() -> anyhow::Result<Result<usize, String>> + Sync);
+
 /// What breaks a run.
 pub(crate) struct Hands<'a> {
     pub(crate) crew: &'a Mutex<Crew>,
@@ -58,30 +62,69 @@ pub(crate) struct Hands<'a> {
     pub(crate) notes: Mutex<Notebook>,
     pub(crate) clock: Clock,
     pub(crate) count: AtomicUsize,
+    pub(crate) kills: Mutex<Kills>,
+    pub(crate) pace: Pace,
+    pub(crate) begun: Instant,
+    pub(crate) look: Look<'a>,
     pub(crate) is_over: AtomicBool,
     /// How long it is between two faults at most.
     pub(crate) rest: Duration,
 }
 
 impl Hands<'_> {
-    /// Breaks one of these after the other, all of them as often, until it is over.
-    pub(crate) fn break_in_turn(&self, faults: &[Fault], mut dice: Dice) -> anyhow::Result<()> {
+    /// Breaks one of these after the other, all of them as often, until it is over; with more kills in between, as far as
+    /// there were too few. Says what is lost after a kill, if anything is: then it is over as well.
+    pub(crate) fn break_in_turn(&self, faults: &[Fault], mut dice: Dice) -> anyhow::Result<Option<String>> {
         let rest = u64::try_from(self.rest.as_millis())?;
-        while !self.is_over() {
-            for fault in dice.shuffled(faults) {
-                self.sleep(dice.millis(rest / 10, rest));
-                if self.is_over() {
-                    break;
+        let (mut round, mut is_extra) = (Vec::new(), false);
+        loop {
+            self.sleep(dice.millis(rest / 10, rest));
+            if self.is_over() {
+                return Ok(None);
+            }
+            // Not two in a row while there is time for something else.
+            let may_be_extra = !is_extra || self.begun.elapsed() >= self.pace.time();
+            let extra = self.overdue(faults, &mut dice).filter(|_| may_be_extra);
+            is_extra = extra.is_some();
+            let fault = extra.or_else(|| {
+                if round.is_empty() {
+                    round = dice.shuffled(faults);
                 }
-                if let Some(whom) = self.commit(fault, &mut dice)? {
-                    let note =
-                        Note::Fault { at: self.clock.nanoseconds(), kind: fault.name().to_owned(), whom };
-                    self.notes.lock().unwrap_or_else(PoisonError::into_inner).write([note])?;
-                    self.count.fetch_add(1, Ordering::Relaxed);
+                round.pop()
+            });
+            let Some(fault) = fault else { return Ok(None) };
+            if let Some(whom) = self.commit(fault, &mut dice)? {
+                self.note(Note::Fault { at: self.clock.nanoseconds(), kind: fault.name().to_owned(), whom })?;
+                self.count.fetch_add(1, Ordering::Relaxed);
+                self.kills.lock().unwrap_or_else(PoisonError::into_inner).count(fault);
+                // Where there is no server, what its processes leave behind is what a crash leaves.
+                let is_crash =
+                    if self.postgres.is_some() { Fault::ServerKilled } else { Fault::WorkerKilled };
+                if fault == is_crash {
+                    match (self.look)()? {
+                        Ok(events) => self.note(Note::Looked { at: self.clock.nanoseconds(), events })?,
+                        Err(lost) => {
+                            return Ok(Some(format!("after kills, {}: {lost}", self.kills())));
+                        }
+                    }
                 }
             }
         }
-        Ok(())
+    }
+
+    pub(crate) fn kills(&self) -> Kills {
+        *self.kills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of these that kill, if there were fewer of them than are due.
+    fn overdue(&self, faults: &[Fault], dice: &mut Dice) -> Option<Fault> {
+        let kills: Vec<_> = faults.iter().copied().filter(|fault| fault.is_kill()).collect();
+        let done = kills.first().map(|fault| self.kills().like(*fault))?;
+        (done < self.pace.due(self.begun.elapsed())).then(|| *dice.pick(&kills))
+    }
+
+    pub(crate) fn note(&self, note: Note) -> anyhow::Result<()> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).write([note])
     }
 
     /// Does one, and says to whom, if it came to that.
