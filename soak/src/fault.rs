@@ -12,12 +12,18 @@ pub(crate) enum Fault {
     ServerKilled,
     /// All connections are closed.
     NetworkCut,
+    /// All connections are reset.
+    NetworkReset,
+    /// New connections are refused for a while, and sometimes those are gone that were open.
+    NetworkRefused,
     /// Nothing gets through for a while, and connections that have lost something stay silent for some more.
     NetworkSilent,
     /// Everything comes late for a while.
     NetworkSlow,
     /// The answer to a commit is lost, with its connection.
     AnswerLost,
+    /// The connection is reset while it commits.
+    CommitReset,
     /// A process of many clients is killed, and another begins in its place.
     WorkerKilled,
     /// A process of many clients stands still for a moment.
@@ -32,12 +38,15 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ServerKilled,
         Self::NetworkCut,
+        Self::NetworkReset,
+        Self::NetworkRefused,
         Self::NetworkSilent,
         Self::NetworkSlow,
         Self::AnswerLost,
+        Self::CommitReset,
         Self::WorkerKilled,
         Self::WorkerPaused,
         Self::SubscriberKilled,
@@ -46,8 +55,16 @@ impl Fault {
     ];
 
     /// Those of the server and of the way to it, one at a time.
-    pub(crate) const OF_SERVER: [Self; 5] =
-        [Self::ServerKilled, Self::NetworkCut, Self::NetworkSilent, Self::NetworkSlow, Self::AnswerLost];
+    pub(crate) const OF_SERVER: [Self; 8] = [
+        Self::ServerKilled,
+        Self::NetworkCut,
+        Self::NetworkReset,
+        Self::NetworkRefused,
+        Self::NetworkSilent,
+        Self::NetworkSlow,
+        Self::AnswerLost,
+        Self::CommitReset,
+    ];
 
     /// Those that come to one kind of store.
     pub(crate) fn of(kind: Kind) -> Vec<Self> {
@@ -79,9 +96,12 @@ impl Fault {
         match self {
             Self::ServerKilled => "server killed",
             Self::NetworkCut => "network cut",
+            Self::NetworkReset => "network reset",
+            Self::NetworkRefused => "network refused",
             Self::NetworkSilent => "network silent",
             Self::NetworkSlow => "network slow",
             Self::AnswerLost => "answer lost",
+            Self::CommitReset => "commit reset",
             Self::WorkerKilled => "worker killed",
             Self::WorkerPaused => "worker paused",
             Self::SubscriberKilled => "subscriber killed",

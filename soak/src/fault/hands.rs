@@ -164,6 +164,16 @@ impl Hands<'_> {
                 server.start_again()?;
             }
             Fault::NetworkCut => proxy.cut(),
+            Fault::NetworkReset => proxy.reset(),
+            Fault::NetworkRefused => {
+                proxy.refuse();
+                // Else those that are open go on.
+                if !dice.once_in(3) {
+                    proxy.reset();
+                }
+                self.sleep(dice.millis(100, 2500));
+                proxy.heal()?;
+            }
             Fault::NetworkSilent => {
                 proxy.silence();
                 self.sleep(dice.millis(100, 1000));
@@ -179,18 +189,32 @@ impl Hands<'_> {
                 self.sleep(dice.millis(200, 1500));
                 proxy.heal()?;
             }
+            Fault::CommitReset => {
+                proxy.reset_during(dice.pick::<&str>(&COMMITS));
+                return self.wait_for_rule(proxy);
+            }
             _ => {
                 let commit: &str = dice.pick::<&str>(&COMMITS);
-                proxy.cut_after(commit);
-                let deadline = Instant::now() + Duration::from_secs(1);
-                while proxy.rules_waiting() > 0 {
-                    if Instant::now() > deadline || self.is_over() {
-                        proxy.heal()?;
-                        return Ok(None);
-                    }
-                    thread::sleep(Duration::from_millis(5));
+                if dice.once_in(2) {
+                    proxy.cut_after(commit);
+                } else {
+                    proxy.reset_after(commit);
                 }
+                return self.wait_for_rule(proxy);
             }
+        }
+        Ok(Some(String::new()))
+    }
+
+    /// Until somebody has met what was prepared. Now and then nobody does.
+    fn wait_for_rule(&self, proxy: &Proxy) -> anyhow::Result<Option<String>> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while proxy.rules_waiting() > 0 {
+            if Instant::now() > deadline || self.is_over() {
+                proxy.heal()?;
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(5));
         }
         Ok(Some(String::new()))
     }
