@@ -1,10 +1,12 @@
 //! The verdict on a run, from its files alone: so a run that was kept can be judged again.
 
 mod follower;
+mod kept;
+mod left;
 mod marks;
 mod projection;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,18 +15,27 @@ use anyhow::Context as _;
 use factum_conformance::history::{
     History, Logged, Operation, Tally, Violation, check as check_history, check_in_order_of_positions,
 };
+use factum_core::retention::is_reserved;
 
+use crate::change::KEPT;
 use crate::fault::Fault;
 use crate::follower::Follower;
 use crate::kills::Kills;
-use crate::note::{self, Note, Seen, Trouble};
+use crate::note::{self, Note, Trouble};
 use crate::run::END;
 use crate::target::Kind;
+use crate::worker::HISTORIES;
 
 pub(crate) use self::follower::Followed;
+use self::kept::{Asked, Kept};
+use self::left::Left;
 
-/// Where the log of the store is, as it was at the end.
+/// Where the log of the store is, as its feed was at the end.
 pub(crate) const LOG: &str = "log.notes";
+/// Where it is written down what the store holds of each event, in whatever state it is.
+pub(crate) const RECORDS: &str = "records.notes";
+/// Where the export of the store is.
+pub(crate) const EXPORTS: [&str; 1] = ["export.ndjson"];
 /// Where the projection is.
 pub(crate) const PROJECTION: &str = "projection.notes";
 /// Where the rows are that were committed with appends.
@@ -44,6 +55,8 @@ pub(crate) struct Held {
     pub(crate) rolled_back: usize,
     /// Rows that were committed with an append.
     pub(crate) marks: usize,
+    /// What came of the streams that were set apart and erased.
+    pub(crate) kept: Kept,
     /// Errors that say to try again, by their kind.
     pub(crate) errors: BTreeMap<String, usize>,
     pub(crate) faults: BTreeMap<String, usize>,
@@ -90,26 +103,33 @@ impl From<anyhow::Error> for Broken {
 
 /// Judges the run whose files are in a folder.
 pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
-    let log = log(&folder.join(LOG))?;
-    let logged: Vec<Logged> = log.iter().map(|seen| seen.event.clone()).collect();
-    let histories = files(folder, "worker-", "history")?.into_iter().map(|(_, path)| history(&path));
-    let history =
-        histories.collect::<anyhow::Result<Vec<_>>>()?.into_iter().fold(History::default(), History::and);
+    let left = left(folder)?;
+    let logged: Vec<Logged> = left.iter().map(|left| left.event().clone()).collect();
+    let [history, of_keepers] = HISTORIES.map(|what| history(folder, what));
+    let (history, of_keepers) = (history?, of_keepers?);
+    let (kept, others): (Vec<&Left>, Vec<&Left>) =
+        left.iter().partition(|left| left.event().stream.category() == KEPT);
+    if let Some(changed) = others.iter().find(|left| !is_as_given(left)) {
+        return Err(Broken::new(format!("nobody has touched its stream: {changed:?}")));
+    }
     // The end is the run's, which has no history.
-    let of_clients: Vec<Logged> =
-        logged.iter().filter(|event| event.stream.category() != END).cloned().collect();
+    let others = others.into_iter().map(Left::event).filter(|event| event.stream.category() != END);
+    let of_clients: Vec<Logged> = others.cloned().collect();
     let tally = match kind {
         Kind::Postgres => check_history(&history, &of_clients)?.tally,
         // It has one writer at a time.
         Kind::Sqlite => check_in_order_of_positions(&history, &of_clients)?.tally,
     };
     let (mut errors, mut rolled_back, mut of_workers) = (BTreeMap::new(), 0, Vec::new());
+    let mut changes = Vec::new();
     for (_, path) in files(folder, "worker-", "notes")? {
         let notes = note::read(&path)?;
         count_errors(&notes, &path, &mut errors)?;
         rolled_back += notes.iter().filter(|note| matches!(note, Note::Back { .. })).count();
+        changes.extend(Asked::in_notes(&notes).map_err(Broken::new)?);
         of_workers.extend(notes);
     }
+    let kept = kept::check(&kept, &of_keepers, &changes).map_err(Broken::new)?;
     let mut followed = Vec::new();
     for follower in Follower::ALL {
         let mut lives = Vec::new();
@@ -118,20 +138,21 @@ pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
             count_errors(&notes, &path, &mut errors)?;
             lives.push(notes);
         }
-        let wanted = log.iter().filter(|seen| follower.wants(seen)).collect::<Vec<_>>();
+        let wanted: Vec<_> = left.iter().filter_map(|left| left.wanted_by(follower)).collect();
         let end = logged.last().map(|event| event.position).unwrap_or_default();
         let said = |said| Broken::new(format!("subscriber {}: {said}", follower.name()));
         followed.push((follower, follower::check(&lives, &wanted, end).map_err(said)?));
     }
-    projection::check(&note::read(&folder.join(PROJECTION))?, &logged).map_err(Broken::new)?;
+    projection::check(&note::read(&folder.join(PROJECTION))?, &left).map_err(Broken::new)?;
 
     let marks = marks::check(&note::read(&folder.join(MARKS))?, &of_workers, &logged).map_err(Broken::new)?;
 
     let mut held = Held {
         tally,
-        events: log.len(),
+        events: left.len(),
         rolled_back,
         marks,
+        kept,
         errors,
         followed,
         kind: Some(kind),
@@ -143,21 +164,48 @@ pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
     Ok(held)
 }
 
-fn log(path: &Path) -> Result<Vec<Seen>, Broken> {
-    let mut log = Vec::new();
-    for note in note::read(path)? {
-        let Note::Saw(seen) = note else { return Err(Broken::new(format!("no event of a log: {note}"))) };
-        if !seen.is_whole {
-            return Err(Broken::new(format!("an event is as it was given: {} is not", seen.event.id)));
-        }
-        log.push(seen);
+/// What the store holds of each event: whole where it is there, and as the feed has it.
+fn left(folder: &Path) -> Result<Vec<Left>, Broken> {
+    let notes = note::read(&folder.join(RECORDS))?;
+    let left: Vec<Left> =
+        notes.into_iter().map(Left::try_from).collect::<Result<_, _>>().map_err(Broken::new)?;
+    if let Some(seen) = left.iter().filter_map(Left::seen).find(|seen| !seen.is_whole) {
+        return Err(Broken::new(format!("an event is as it was given: {} is not", seen.event.id)));
     }
-    Ok(log)
+    let mut ids = HashSet::new();
+    if let Some(twice) = left.iter().find(|left| !ids.insert(left.event().id)) {
+        return Err(Broken::new(format!("the store has an event twice: {twice:?}")));
+    }
+    if !left.is_sorted_by(|one, next| one.event().position < next.event().position) {
+        return Err(Broken::new("positions grow, and those of the records do not"));
+    }
+    let mut feed = note::read(&folder.join(LOG))?.into_iter();
+    for seen in left.iter().filter_map(Left::seen) {
+        let next = feed.next();
+        if !matches!(&next, Some(Note::Saw(next)) if next == seen) {
+            return Err(Broken::new(format!("the feed has {next:?} where the store holds {seen:?}")));
+        }
+    }
+    match feed.next() {
+        Some(more) => Err(Broken::new(format!("the feed has {more:?}, which the store does not hold"))),
+        None => Ok(left),
+    }
 }
 
-fn history(path: &Path) -> anyhow::Result<History> {
-    let text = fs::read_to_string(path)?;
-    text.parse().with_context(|| format!("in {}", path.display()))
+/// Whether it is there, and an event of a client.
+fn is_as_given(left: &Left) -> bool {
+    matches!(left, Left::Live(seen) if !is_reserved(&seen.name))
+}
+
+/// What clients have written down in files whose names begin so.
+fn history(folder: &Path, what: &str) -> anyhow::Result<History> {
+    let mut all = History::default();
+    for (_, path) in files(folder, what, "history")? {
+        let history: History =
+            fs::read_to_string(&path)?.parse().with_context(|| format!("in {}", path.display()))?;
+        all = all.and(history);
+    }
+    Ok(all)
 }
 
 /// Adds the errors of a file, none of which may be strange.
@@ -237,6 +285,10 @@ impl Held {
             (unknown_written, "an unknown append that was written"),
             (unknown_idle, "an unknown append that was not"),
             (read, "a read"),
+            (self.kept.changes_refused, "a change of a stream that was refused"),
+            (self.kept.changes_unknown, "a change of a stream of unknown outcome"),
+            (self.kept.archived, "an event that is archived in the end"),
+            (self.kept.erased, "an event that is erased in the end"),
         ] {
             if count == 0 {
                 missing.push(name);
@@ -279,6 +331,21 @@ impl fmt::Display for Held {
             self.rolled_back
         )?;
         writeln!(f, "  transactions         {} rows that were committed with an append", self.marks)?;
+        let Kept { appended, refused, read: kept_read, done, .. } = &self.kept;
+        let done: Vec<_> = done.iter().map(|(what, count)| format!("{count} {}", what.name())).collect();
+        writeln!(
+            f,
+            "  set apart            {}; {} refused, {} unknown; {} events archived in the end, {} erased",
+            done.join(", "),
+            self.kept.changes_refused,
+            self.kept.changes_unknown,
+            self.kept.archived,
+            self.kept.erased
+        )?;
+        writeln!(
+            f,
+            "  there                {appended} appends acknowledged, {refused} refused, {kept_read} reads"
+        )?;
         writeln!(f, "  unknown outcomes     {unknown_written} written, {unknown_idle} not written")?;
         writeln!(f, "  reads                {read}, and {unread} without an answer")?;
         let list = |counts: &BTreeMap<String, usize>| {

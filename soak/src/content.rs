@@ -1,5 +1,6 @@
 //! What events contain: all of it follows from their id, so that whoever sees one knows whether it is whole.
 
+use factum_core::retention::is_reserved;
 use factum_core::{EventId, EventName, Metadata, NewEvent, RecordedEvent};
 
 /// The name of about one event in four, which one subscriber asks for.
@@ -22,9 +23,13 @@ pub(crate) fn event(id: EventId) -> NewEvent {
     }
 }
 
-/// Whether nothing of an event was changed.
+/// Whether nothing of an event was changed. What the framework says of a stream has a content of its own.
 pub(crate) fn is_whole(recorded: &RecordedEvent) -> bool {
-    let given = event(recorded.id);
+    let given = if is_reserved(recorded.name.as_str()) {
+        NewEvent { name: recorded.name.clone(), payload: "{}".into(), ..event(recorded.id) }
+    } else {
+        event(recorded.id)
+    };
     recorded.name == given.name
         && recorded.schema_version == given.schema_version
         && recorded.codec == given.codec

@@ -1,11 +1,11 @@
 //! The subscribers of a run: what each is to see, and how it keeps its checkpoint.
 
 use clap::ValueEnum;
+use factum_conformance::history::Logged;
 use factum_core::store::Filter;
 use factum_core::{EventName, StreamId};
 
 use crate::content;
-use crate::note::Seen;
 
 /// The category of the streams that all clients append to.
 pub(crate) const SHARED: &str = "shared";
@@ -52,12 +52,12 @@ impl Follower {
     }
 
     /// What it is to see of the log: the filter once more, in words of our own.
-    pub(crate) fn wants(self, seen: &Seen) -> bool {
+    pub(crate) fn wants(self, event: &Logged, name: &str) -> bool {
         match self {
             Self::Everything => true,
-            Self::Category => seen.event.stream.category() == SHARED,
-            Self::Streams => matches!(seen.event.stream.as_str(), "ledger/1" | "ledger/2"),
-            Self::Name => seen.name == content::TAGGED,
+            Self::Category => event.stream.category() == SHARED,
+            Self::Streams => matches!(event.stream.as_str(), "ledger/1" | "ledger/2"),
+            Self::Name => name == content::TAGGED,
         }
     }
 }

@@ -14,6 +14,7 @@ use factum_core::{EventId, Position, StoreError, StreamId, Version};
 
 use crate::check;
 use crate::life::REST_MAX;
+use crate::worker::HISTORIES;
 
 /// How many records are read at a time, and how many bytes of them.
 const PAGE: (usize, usize) = (5_000, 8 << 20);
@@ -86,7 +87,8 @@ impl Lookout {
 
     /// Reads on what the clients have written since.
     fn learn(&mut self) -> anyhow::Result<()> {
-        for (_, path) in check::files(&self.folder, "worker-", "history")? {
+        let files = HISTORIES.map(|what| check::files(&self.folder, what, "history"));
+        for (_, path) in files.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat() {
             let until = self.read.entry(path.clone()).or_default();
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(until.bytes))?;

@@ -13,6 +13,7 @@
 //! A seed decides what is done and which faults come in which order. When they meet is the machine's affair, so a seed
 //! makes a violation likely again and not certain; the files have all that is needed to understand it.
 
+mod change;
 mod check;
 mod clock;
 mod content;

@@ -13,6 +13,12 @@
 //! to-kill  times                                        how often the run is to kill what it can kill, at least
 //! error    time  transient|strange  kind  doing  text   told by the store
 //! back     time  id                                     a transaction with this event in it is rolled back
+//! asked    number  time  what  stream  version          before a stream is changed as a whole
+//! told     number  time  done  position version         the answer to that, from the event that says so
+//! told     number  time  cut                            the answer, if it was truncated
+//! told     number  time  refused                        the other answer: it was not changed
+//! archived position  id  stream  version  name  whole   an event of the store that is set apart
+//! erased   position  id  stream  version                what is left of an event without its content
 //! mark     id                                           a row that was committed together with this event
 //! ```
 
@@ -26,6 +32,7 @@ use anyhow::Context as _;
 use factum_conformance::history::Logged;
 use factum_core::{EventId, Position, RecordedEvent, StoreError, StreamId, Version};
 
+use crate::change::{Change, Done};
 use crate::content;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +50,10 @@ pub(crate) enum Note {
     Error(Trouble),
     Back { at: u64, id: EventId },
     Mark(EventId),
+    Asked { number: u64, at: u64, change: Change },
+    Told { number: u64, at: u64, done: Option<Done> },
+    Archived(Seen),
+    Erased(Logged),
 }
 
 /// An event as somebody was shown it.
@@ -95,10 +106,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resumed(at) => write!(f, "resumed\t{at}"),
-            Self::Saw(Seen { event, name, is_whole }) => {
-                let whole = if *is_whole { "whole" } else { "changed" };
-                write!(f, "saw\t{}\t{name}\t{whole}", fields(event))
-            }
+            Self::Saw(seen) => write!(f, "saw\t{}", content_fields(seen)),
             Self::Moving { from, to } => write!(f, "moving\t{from}\t{to}"),
             Self::Moved => f.write_str("moved"),
             Self::Refused => f.write_str("refused"),
@@ -115,6 +123,19 @@ impl fmt::Display for Note {
             }
             Self::Back { at, id } => write!(f, "back\t{at}\t{id}"),
             Self::Mark(id) => write!(f, "mark\t{id}"),
+            Self::Asked { number, at, change: Change { what, stream, version } } => {
+                write!(f, "asked\t{number}\t{at}\t{}\t{stream}\t{version}", what.name())
+            }
+            Self::Told { number, at, done } => {
+                write!(f, "told\t{number}\t{at}\t")?;
+                match done {
+                    Some(Done::At(position, version)) => write!(f, "done\t{position}\t{version}"),
+                    Some(Done::Cut) => f.write_str("cut"),
+                    None => f.write_str("refused"),
+                }
+            }
+            Self::Archived(seen) => write!(f, "archived\t{}", content_fields(seen)),
+            Self::Erased(event) => write!(f, "erased\t{}", fields(event)),
         }
     }
 }
@@ -159,22 +180,44 @@ fn fields(event: &Logged) -> String {
     format!("{position}\t{id}\t{stream}\t{version}")
 }
 
+fn content_fields(Seen { event, name, is_whole }: &Seen) -> String {
+    format!("{}\t{name}\t{}", fields(event), if *is_whole { "whole" } else { "changed" })
+}
+
 fn parse(line: &str) -> Option<Note> {
     let fields: Vec<&str> = line.split('\t').collect();
     Some(match fields[..] {
         ["resumed", at] => Note::Resumed(position(at)?),
-        ["saw", at, id, stream, version, name, whole] => {
-            let event = event(at, id, stream, version)?;
-            Note::Saw(Seen { event, name: name.to_owned(), is_whole: whole == "whole" })
-        }
+        ["saw", ref seen @ ..] => Note::Saw(content(seen)?),
+        ["archived", ref seen @ ..] => Note::Archived(content(seen)?),
+        ["erased", at, id, stream, version] => Note::Erased(event(at, id, stream, version)?),
+        ["asked", number, at, what, stream, at_version] => Note::Asked {
+            number: number.parse().ok()?,
+            at: at.parse().ok()?,
+            change: Change {
+                what: what.parse().ok()?,
+                stream: stream.parse().ok()?,
+                version: version(at_version)?,
+            },
+        },
+        ["told", number, at, ref done @ ..] => Note::Told {
+            number: number.parse().ok()?,
+            at: at.parse().ok()?,
+            done: match done {
+                ["done", at, at_version] => Some(Done::At(position(at)?, version(at_version)?)),
+                ["cut"] => Some(Done::Cut),
+                ["refused"] => None,
+                _ => return None,
+            },
+        },
         ["moving", from, to] => Note::Moving { from: position(from)?, to: position(to)? },
         ["moved"] => Note::Moved,
         ["refused"] => Note::Refused,
         ["row", at, id, stream, version] => Note::Row(event(at, id, stream, version)?),
-        ["total", stream, events, version] => Note::Total(Total {
+        ["total", stream, events, last] => Note::Total(Total {
             stream: stream.parse().ok()?,
             events: events.parse().ok()?,
-            version: Version(version.parse().ok()?),
+            version: version(last)?,
         }),
         ["fault", at, kind, whom] => {
             Note::Fault { at: at.parse().ok()?, kind: kind.to_owned(), whom: whom.to_owned() }
@@ -194,13 +237,23 @@ fn parse(line: &str) -> Option<Note> {
     })
 }
 
-fn event(at: &str, id: &str, stream: &str, version: &str) -> Option<Logged> {
+fn content(seen: &[&str]) -> Option<Seen> {
+    let [at, id, stream, version, name, whole] = *seen else { return None };
+    let event = event(at, id, stream, version)?;
+    Some(Seen { event, name: name.to_owned(), is_whole: whole == "whole" })
+}
+
+fn event(at: &str, id: &str, stream: &str, last: &str) -> Option<Logged> {
     Some(Logged {
         id: EventId(id.parse().ok()?),
         stream: stream.parse().ok()?,
-        version: Version(version.parse().ok()?),
+        version: version(last)?,
         position: position(at)?,
     })
+}
+
+fn version(text: &str) -> Option<Version> {
+    text.parse().ok().map(Version)
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -210,6 +263,7 @@ fn position(text: &str) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::What;
 
     #[test]
     fn notes_are_read_as_they_were_written() {
@@ -232,7 +286,17 @@ mod tests {
         assert_eq!(broken.to_string(), Note::Error(trouble.clone()).to_string());
         for note in [
             Note::Resumed(Position(1)),
-            Note::Saw(seen),
+            Note::Saw(seen.clone()),
+            Note::Archived(seen),
+            Note::Erased(event.clone()),
+            Note::Asked {
+                number: 4,
+                at: 5,
+                change: Change { what: What::Archive, stream: event.stream.clone(), version: Version(3) },
+            },
+            Note::Told { number: 4, at: 6, done: Some(Done::At(Position(7), Version(3))) },
+            Note::Told { number: 4, at: 6, done: Some(Done::Cut) },
+            Note::Told { number: 4, at: 6, done: None },
             Note::Moving { from: Position(1), to: Position(2) },
             Note::Moved,
             Note::Refused,

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use factum_conformance::history::Logged;
 use factum_core::store::{Append, ReadAll};
-use factum_core::transfer::{Transfer, export};
+use factum_core::transfer::{Place, Record, Transfer, export};
 use factum_core::{EventId, Expected, Position, RecordedEvent, StreamId};
 use factum_postgres::PostgresStore;
 use factum_sqlite::SqliteStore;
@@ -47,8 +48,8 @@ pub(crate) struct Plan {
     pub(crate) folder: PathBuf,
 }
 
-/// What the store holds, line by line.
-const EXPORT: &str = "export.ndjson";
+/// How many records are read at a time.
+const RECORDS_MAX: usize = 5_000;
 
 /// The category of the last event of a run, which nobody but the run appends to.
 pub(crate) const END: &str = "end";
@@ -98,8 +99,8 @@ fn run_on<T: Target>(
     let mut crew = crew.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(said) = broken {
         // What the store holds is gone with the run.
-        let kept = runtime.block_on(write_export(&store, &plan.folder.join(EXPORT)));
-        let kept = kept.map_or_else(|error| format!("nothing: {error:#}"), |()| EXPORT.to_owned());
+        let kept = runtime.block_on(write_export(&store, &plan.folder.join(check::EXPORTS[0])));
+        let kept = kept.map_or_else(|error| format!("nothing: {error:#}"), |()| check::EXPORTS[0].to_owned());
         return Ok(Err(Broken::new(format!("{said}; what the store held then is in {kept}"))));
     }
     if let Some(postgres) = postgres {
@@ -113,6 +114,7 @@ fn run_on<T: Target>(
     let (end, log) = runtime.block_on(log_of(&store))?;
     let mut notes = Notebook::create(&plan.folder.join(check::LOG))?;
     notes.write(log.iter().map(|event| Note::Saw(Seen::from(event))))?;
+    runtime.block_on(write_records(&store, &plan.folder.join(check::RECORDS)))?;
     let deadline = Instant::now() + REST_MAX;
     while crew.progress().slowest.0 < end.0 {
         let said = match crew.look()? {
@@ -210,6 +212,24 @@ fn tell(plan: &Plan, time: Duration, progress: Progress, faults: usize, kills: K
 async fn write_export(store: &impl Transfer, path: &Path) -> anyhow::Result<()> {
     export(store, BufWriter::new(File::create_new(path).await?)).await?;
     Ok(())
+}
+
+/// Writes down what a store holds of each event, also of one that is set apart or erased.
+async fn write_records(store: &impl Transfer, path: &Path) -> anyhow::Result<()> {
+    let mut notes = Notebook::create(path)?;
+    let mut after = Position::START;
+    loop {
+        let page = store.read_records(after, RECORDS_MAX, usize::MAX).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.position();
+        notes.write(page.into_iter().map(|record| match record {
+            Record::Live(event) => Note::Saw(Seen::from(&event)),
+            Record::Archived(event) => Note::Archived(Seen::from(&event)),
+            Record::Erased(Place { id, stream, version, position, .. }) => {
+                Note::Erased(Logged { id, stream, version, position })
+            }
+        }))?;
+    }
 }
 
 /// The position of an event after everything, and everything.

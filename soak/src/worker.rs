@@ -1,6 +1,7 @@
 //! A process with many clients, which writes down what each asks for before it asks.
 
 mod client;
+mod keeper;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use factum_conformance::history::{History, Part, Recorder, Request};
 use factum_core::store::Append;
 use factum_core::{AppendError, StoreError};
 
+use crate::change::{Change, Done};
 use crate::clock::Clock;
 use crate::content;
 use crate::dice::Dice;
@@ -22,6 +24,10 @@ use crate::note::{Note, Notebook, Trouble};
 use crate::target::Target;
 
 use self::client::Client;
+use self::keeper::Keeper;
+
+/// How the names of the histories begin: that of all clients, and that of what is set apart and erased.
+pub(crate) const HISTORIES: [&str; 2] = ["worker-", "keeper-"];
 
 /// How much a worker does.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,6 +46,10 @@ pub(crate) struct Work {
 /// What the clients of a process share.
 struct Desk {
     recorder: Recorder,
+    /// Of those who use the streams that are archived, restored, truncated and deleted.
+    keepers: Recorder,
+    /// How many changes of these were asked for.
+    changes: AtomicU64,
     clock: Clock,
     notes: Mutex<Notebook>,
     acknowledged: AtomicU64,
@@ -50,27 +60,37 @@ struct Desk {
 /// Works until it is told to stop, and then until nothing is unknown any more.
 pub(crate) async fn work<T: Target>(address: &str, work: Work, life: Life) -> anyhow::Result<()> {
     let mut stop = Stop::at_end_of_input();
-    let name = |life: u64| format!("worker-{}.{life}", work.number);
-    let mine = life.folder.join(name(life.nth));
+    let name = |what: &str, life: u64| format!("{what}{}.{life}", work.number);
+    let history = |what: &str, nth: u64| life.folder.join(name(what, nth)).with_added_extension("history");
     let clock = Clock::of_machine()?;
-    let history = mine.with_added_extension("history");
-    let sink = File::create_new(&history).with_context(|| format!("cannot make {}", history.display()))?;
-    let recorder = Recorder::with_clock(&name(life.nth), move || clock.nanoseconds()).writing(sink);
-    let notes = Mutex::new(Notebook::create(&mine.with_added_extension("notes"))?);
-    let (acknowledged, unknown, conflicts) = Default::default();
-    let desk = Arc::new(Desk { recorder, clock, notes, acknowledged, unknown, conflicts });
+    let [recorder, keepers] = HISTORIES.map(|what| {
+        let path = history(what, life.nth);
+        let sink = File::create_new(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let recorder = Recorder::with_clock(&name(what, life.nth), move || clock.nanoseconds());
+        anyhow::Ok(recorder.writing(sink))
+    });
+    let notes = life.folder.join(name(HISTORIES[0], life.nth)).with_added_extension("notes");
+    let notes = Mutex::new(Notebook::create(&notes)?);
+    let (acknowledged, unknown, conflicts, changes) = Default::default();
+    let (recorder, keepers) = (recorder?, keepers?);
+    let desk = Arc::new(Desk { recorder, keepers, changes, clock, notes, acknowledged, unknown, conflicts });
 
     let mut dice = Dice::new(life.seed, &[2, work.number, life.nth]);
     let Some(store) = life::open::<T>(address, &mut dice, &mut stop).await? else { return Ok(()) };
-    let before = life.folder.join(name(life.nth - 1)).with_added_extension("history");
-    let mut inherited = unanswered(&before)?;
+    let [inherited, kept] = HISTORIES.map(|what| unanswered(&history(what, life.nth - 1)));
+    let (mut inherited, mut kept) = (inherited?, kept?);
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..work.clients {
         // The last one takes what is left.
-        let takes = if number + 1 == work.clients { inherited.len() } else { inherited.len().min(2) };
-        let open = inherited.drain(..takes).collect();
+        let share = |all: &mut VecDeque<Append>| {
+            let takes = if number + 1 == work.clients { all.len() } else { all.len().min(2) };
+            all.drain(..takes).collect()
+        };
+        let (open, open_kept) = (share(&mut inherited), share(&mut kept));
         let whose = format!("{}.{}.{number}", work.number, life.nth);
-        let client = Client::new(store.clone(), Arc::clone(&desk), Dice::new(dice.next(), &[]), whose, open);
+        let keeper = Keeper::new(store.clone(), Arc::clone(&desk), Dice::new(dice.next(), &[]), open_kept);
+        let dice = Dice::new(dice.next(), &[]);
+        let client = Client::new(store.clone(), Arc::clone(&desk), dice, whose, open, keeper);
         clients.spawn(client.run(work.pause_millis(), stop.clone()));
     }
     while !clients.is_empty() {
@@ -102,15 +122,21 @@ impl Desk {
         self.note(Note::Error(Trouble::new(self.clock.nanoseconds(), doing, error)))
     }
 
-    fn note_strange(&self, append: &Append, error: &AppendError) -> anyhow::Result<()> {
+    fn note_strange(&self, doing: impl Into<String>, error: &AppendError) -> anyhow::Result<()> {
         let (at, kind, text) = (self.clock.nanoseconds(), "Refusal".to_owned(), format!("{error:?}"));
-        self.note(Note::Error(Trouble {
-            at,
-            is_transient: false,
-            kind,
-            doing: name_of("append", append),
-            text,
-        }))
+        self.note(Note::Error(Trouble { at, is_transient: false, kind, doing: doing.into(), text }))
+    }
+
+    /// Notes that a stream is about to be changed as a whole. The number is the change's own.
+    fn note_asked(&self, change: &Change) -> anyhow::Result<u64> {
+        let number = self.changes.fetch_add(1, Ordering::Relaxed);
+        self.note(Note::Asked { number, at: self.clock.nanoseconds(), change: change.clone() })?;
+        Ok(number)
+    }
+
+    /// Notes what came of it: nothing, if it was refused.
+    fn note_told(&self, number: u64, done: Option<Done>) -> anyhow::Result<()> {
+        self.note(Note::Told { number, at: self.clock.nanoseconds(), done })
     }
 
     /// Notes that a transaction is rolled back.

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 /// Long enough for every fault to come at least once.
 const MINUTES: &str = "0.34";
+/// Half of what is usual: what is written is read some dozens of times.
+const RATE: &str = "300";
 /// How often the server is killed, and how often its clients, at least.
 const KILLS: &str = "3";
 
@@ -36,7 +38,8 @@ impl Run {
     fn of(store: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_factum-soak"))
-            .args(["--minutes", MINUTES, "--kills", KILLS, "--store", store, "--seed", "1", "--folder"])
+            .args(["--minutes", MINUTES, "--kills", KILLS, "--rate", RATE, "--store", store, "--seed", "1"])
+            .arg("--folder")
             .arg(folder.path())
             .output()
             .unwrap();
@@ -85,6 +88,12 @@ impl Run {
                 Some(())
             });
         }
+        self.assert_rows_are_checked();
+        self.assert_answers_are_checked();
+        self.assert_the_store_is_checked();
+    }
+
+    fn assert_rows_are_checked(&self) {
         self.assert_told("projection.", "has a row twice", |lines| {
             let at = nth(lines, "row\t", 1)?;
             lines.insert(at, lines[at].clone());
@@ -109,6 +118,9 @@ impl Run {
             lines.push("mark\t01990000-0000-7000-8000-000000000000".to_owned());
             Some(())
         });
+    }
+
+    fn assert_answers_are_checked(&self) {
         self.assert_told("worker-", "is acknowledged twice", |lines| {
             let at = (0..lines.len()).find(|&at| lines[at].contains("\tappended\t"))?;
             lines.insert(at, lines[at].clone());
@@ -129,6 +141,43 @@ impl Run {
             let at = (0..lines.len()).find(|&at| lines[at].contains("\tappended\t") && is_only(lines, at))?;
             let told = lines[at].split("\tappended\t").next()?.to_owned();
             lines[at] = format!("{told}\trefused");
+            Some(())
+        });
+        self.assert_told("worker-", "changed a stream, and nothing says so", |lines| {
+            let at = (0..lines.len()).find(|&at| lines[at].contains("\tdone\t"))?;
+            lines[at].push('0');
+            Some(())
+        });
+        self.assert_told("worker-", "truncated a stream that was not", |lines| {
+            let cut = lines.iter().find(|line| line.starts_with("told\t") && line.ends_with("\tcut"))?;
+            let asked = format!("asked\t{}\t", cut.split('\t').nth(1)?);
+            let at = nth(lines, &asked, 0)?;
+            lines[at].push_str("000");
+            // To cut off nothing, before version 0, is nothing.
+            (!lines[at].ends_with("\t0000")).then_some(())
+        });
+        self.assert_told("keeper-", "is acknowledged at other versions", |lines| {
+            let at = (0..lines.len()).find(|&at| lines[at].contains("\tappended\t"))?;
+            lines[at].push('0');
+            Some(())
+        });
+    }
+
+    fn assert_the_store_is_checked(&self) {
+        self.assert_told("records.", "lost what it has of an event", |lines| {
+            let at = nth(lines, "erased\t", 0)?;
+            lines.remove(at);
+            Some(())
+        });
+        self.assert_told("records.", "has an event of an archived stream in use", |lines| {
+            let at = nth(lines, "archived\t", 0)?;
+            lines[at] = lines[at].replacen("archived", "saw", 1);
+            Some(())
+        });
+        self.assert_told("records.", "has erased what nobody wanted to be erased", |lines| {
+            let at = nth(lines, "saw\t", 0)?;
+            let place: Vec<_> = lines[at].split('\t').skip(1).take(4).collect();
+            lines[at] = format!("erased\t{}", place.join("\t"));
             Some(())
         });
         self.assert_told("log.", "lost an event", |lines| {

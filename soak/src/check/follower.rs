@@ -5,6 +5,7 @@ use std::fmt;
 
 use factum_core::Position;
 
+use super::left::Wanted;
 use crate::note::{Note, Seen};
 
 /// What a subscriber did that kept the laws.
@@ -31,7 +32,7 @@ pub(crate) struct Followed {
 ///
 /// Between two readings of its checkpoint it sees what follows, without a hole; and it moves its checkpoint only over
 /// what it has seen. So nothing at or below a checkpoint is unseen, and the last one is at the end.
-pub(crate) fn check(lives: &[Vec<Note>], wanted: &[&Seen], end: Position) -> Result<Followed, String> {
+pub(crate) fn check(lives: &[Vec<Note>], wanted: &[Wanted<'_>], end: Position) -> Result<Followed, String> {
     let mut reader = Reader { wanted, ..Reader::default() };
     for notes in lives.iter().filter(|notes| !notes.is_empty()) {
         reader.followed.lives += 1;
@@ -49,7 +50,7 @@ pub(crate) fn check(lives: &[Vec<Note>], wanted: &[&Seen], end: Position) -> Res
 
 #[derive(Default)]
 struct Reader<'a> {
-    wanted: &'a [&'a Seen],
+    wanted: &'a [Wanted<'a>],
     /// Where it was seen last, or moved to.
     checkpoint: Position,
     /// A move from there that was asked for and not yet answered.
@@ -77,8 +78,10 @@ impl Reader<'_> {
                 if *from != self.checkpoint || to <= from || self.moving.is_some() {
                     return Err(format!("it moves from {from} to {to} and was at {}", self.checkpoint));
                 }
-                if let Some(unseen) = self.wanted.get(self.next).filter(|seen| seen.event.position <= *to) {
-                    return Err(format!("it moves to {to} and has not seen {}", unseen.event.position));
+                self.pass_over_what_may_be_missing(*to);
+                let next = self.wanted.get(self.next).map(|unseen| unseen.left.event().position);
+                if let Some(unseen) = next.filter(|unseen| unseen <= to) {
+                    return Err(format!("it moves to {to} and has not seen {unseen}"));
                 }
                 self.moving = Some(*to);
             }
@@ -111,7 +114,7 @@ impl Reader<'_> {
             self.settle_at(at);
         }
         self.is_reading = true;
-        self.next = self.wanted.partition_point(|seen| seen.event.position <= at);
+        self.next = self.wanted.partition_point(|wanted| wanted.left.event().position <= at);
         self.followed.resumed += 1;
         Ok(())
     }
@@ -123,14 +126,24 @@ impl Reader<'_> {
         self.late.clear();
     }
 
+    /// What was erased may have been, when it read.
+    fn pass_over_what_may_be_missing(&mut self, up_to: Position) {
+        let is_passed_over = |wanted: &Wanted<'_>| !wanted.is_due && wanted.left.event().position <= up_to;
+        while self.wanted.get(self.next).is_some_and(is_passed_over) {
+            self.next += 1;
+        }
+    }
+
     fn see(&mut self, seen: &Seen) -> Result<(), String> {
+        let before = Position(seen.event.position.0.saturating_sub(1));
+        self.pass_over_what_may_be_missing(before);
         let Some(wanted) = self.wanted.get(self.next) else {
             return Err(format!("it saw {seen:?}, after the end of what it wants"));
         };
-        if **wanted != *seen {
+        if !wanted.left.was(seen) {
             return Err(format!(
-                "after its checkpoint {} it saw {seen:?} where {wanted:?} is next",
-                self.checkpoint
+                "after its checkpoint {} it saw {seen:?} where {:?} is next",
+                self.checkpoint, wanted.left
             ));
         }
         self.next += 1;
@@ -157,6 +170,8 @@ mod tests {
     use factum_core::{EventId, Version};
 
     use super::*;
+    use crate::check::left::Left;
+    use crate::follower::Follower;
 
     /// A log of six events, of which all are wanted.
     fn log() -> Vec<Seen> {
@@ -192,7 +207,42 @@ mod tests {
     }
 
     fn verdict(log: &[Seen], lives: &[Vec<Note>]) -> Result<Followed, String> {
-        check(lives, &log.iter().collect::<Vec<_>>(), Position(60))
+        let left: Vec<_> = log.iter().cloned().map(Left::Live).collect();
+        verdict_on(&left, lives)
+    }
+
+    fn verdict_on(left: &[Left], lives: &[Vec<Note>]) -> Result<Followed, String> {
+        let wanted: Vec<_> = left.iter().filter_map(|left| left.wanted_by(Follower::Everything)).collect();
+        check(lives, &wanted, Position(60))
+    }
+
+    #[test]
+    fn what_was_erased_may_have_been_seen_and_nothing_else() {
+        let log = log();
+        let mut left: Vec<_> = log.iter().cloned().map(Left::Archived).collect();
+        for at in [1, 4] {
+            left[at] = Left::Erased(log[at].event.clone());
+        }
+        left[2] = Left::Live(Seen { name: "factum.truncated".to_owned(), ..log[2].clone() });
+        assert_eq!(verdict_on(&left, &lives(&log)).unwrap().events, 7);
+        // Each may be missing, wherever it was seen.
+        for life in 0..2 {
+            for at in 0..lives(&log)[life].len() {
+                let mut lives = lives(&log);
+                let Note::Saw(seen) = lives[life].remove(at) else { continue };
+                let may_be_missing = [1, 4].iter().any(|&erased| log[erased] == seen);
+                assert_eq!(verdict_on(&left, &lives).is_ok(), may_be_missing, "note {at} of life {life}");
+                for other in [
+                    Seen { is_whole: false, ..seen.clone() },
+                    Seen { event: Logged { version: Version(9), ..seen.event.clone() }, ..seen.clone() },
+                    Seen { event: Logged { id: EventId::new(), ..seen.event.clone() }, ..seen },
+                ] {
+                    lives[life].insert(at, Note::Saw(other));
+                    verdict_on(&left, &lives).expect_err("it is another");
+                    lives[life].remove(at);
+                }
+            }
+        }
     }
 
     #[test]

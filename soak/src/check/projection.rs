@@ -1,14 +1,15 @@
-//! What a projection holds whose rows were committed with the checkpoint: the log, once.
+//! What a projection holds whose rows were committed with the checkpoint: the log, once; and of what was erased since, or
+//! before it came there, a row or none.
 
 use std::collections::BTreeMap;
 
-use factum_conformance::history::Logged;
 use factum_core::Version;
 
+use super::left::Left;
 use crate::note::{Note, Total};
 
 /// Whether these rows are those of the log, each once, and the totals are what they come to.
-pub(crate) fn check(notes: &[Note], log: &[Logged]) -> Result<(), String> {
+pub(crate) fn check(notes: &[Note], log: &[Left]) -> Result<(), String> {
     let (mut rows, mut totals) = (Vec::new(), BTreeMap::new());
     for note in notes {
         match note {
@@ -21,52 +22,64 @@ pub(crate) fn check(notes: &[Note], log: &[Logged]) -> Result<(), String> {
             _ => return Err(format!("the projection has {note:?}")),
         }
     }
-    let differ = rows.iter().zip(log).find(|(row, event)| **row != *event);
-    if let Some((row, event)) = differ {
-        return Err(format!("the projection has the row {row:?} where the log has {event:?}"));
+    let mut left = log.iter();
+    for row in &rows {
+        let next = left.find(|left| left.event() == *row || left.name().is_some());
+        if next.map(Left::event) != Some(*row) {
+            return Err(format!("the projection has the row {row:?} where the log has {next:?}"));
+        }
     }
-    if rows.len() != log.len() {
-        return Err(format!("the projection has {} rows of {} events", rows.len(), log.len()));
+    if let Some(missing) = left.find(|left| left.name().is_some()) {
+        return Err(format!("the projection has {} rows, and none for {missing:?}", rows.len()));
     }
     let mut folded: BTreeMap<&str, (u64, Version)> = BTreeMap::new();
-    for event in log {
+    for event in rows {
         let (events, version) = folded.entry(event.stream.as_str()).or_default();
         (*events, *version) = (*events + 1, event.version);
     }
     for (stream, total) in &folded {
         let found = totals.remove(stream);
         if found != Some(*total) {
-            return Err(format!("the projection has {found:?} of {stream}, and the log comes to {total:?}"));
+            return Err(format!("the projection has {found:?} of {stream}, and its rows come to {total:?}"));
         }
     }
     match totals.first_key_value() {
-        Some((stream, _)) => Err(format!("the projection has {stream}, and the log has not")),
+        Some((stream, _)) => Err(format!("the projection has a total of {stream}, and no row")),
         None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use factum_conformance::history::Logged;
     use factum_core::{EventId, Position};
 
     use super::*;
+    use crate::note::Seen;
 
-    fn log() -> Vec<Logged> {
-        let event = |(position, stream, version): (u64, &str, u64)| Logged {
-            id: EventId::new(),
-            stream: stream.parse().unwrap(),
-            version: Version(version),
-            position: Position(position),
+    fn log() -> Vec<Left> {
+        let event = |(position, stream, version): (u64, &str, u64)| Seen {
+            event: Logged {
+                id: EventId::new(),
+                stream: stream.parse().unwrap(),
+                version: Version(version),
+                position: Position(position),
+            },
+            name: "soak.happened".to_owned(),
+            is_whole: true,
         };
-        [(1, "a/1", 1), (2, "b/1", 1), (5, "a/1", 2)].map(event).to_vec()
+        [(1, "a/1", 1), (2, "b/1", 1), (5, "a/1", 2)].map(event).map(Left::Live).to_vec()
     }
 
-    fn notes(log: &[Logged]) -> Vec<Note> {
+    fn notes(log: &[Left]) -> Vec<Note> {
         let total = |stream: &str, events| {
             let stream = stream.parse().unwrap();
             Note::Total(Total { stream, events, version: Version(events) })
         };
-        log.iter().cloned().map(Note::Row).chain([total("a/1", 2), total("b/1", 1)]).collect()
+        log.iter()
+            .map(|left| Note::Row(left.event().clone()))
+            .chain([total("a/1", 2), total("b/1", 1)])
+            .collect()
     }
 
     #[test]
@@ -86,6 +99,25 @@ mod tests {
             more.insert(at, note);
             check(&more, &log).unwrap_err();
         }
+    }
+
+    #[test]
+    fn of_what_was_erased_there_is_a_row_or_none() {
+        let mut log = log();
+        let with = notes(&log);
+        log[1] = Left::Erased(log[1].event().clone());
+        assert_eq!(check(&with, &log), Ok(()));
+        let mut without = with.clone();
+        // The row, and the total that is the fold of it alone.
+        without.retain(|note| {
+            let text = note.to_string();
+            !text.contains("b/1")
+        });
+        assert_eq!((without.len(), check(&without, &log)), (with.len() - 2, Ok(())));
+        check(&with[1..], &log).expect_err("a row of what is there is missing");
+        let mut twice = with;
+        twice.insert(1, Note::Row(log[1].event().clone()));
+        check(&twice, &log).expect_err("a row is there twice");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use factum_core::{
     AppendError, Conflict, EventId, Expected, NewEvent, StoreError, StoreErrorKind, StreamId, Version,
 };
 
+use super::keeper::Keeper;
 use super::{Desk, name_of};
 use crate::content;
 use crate::dice::Dice;
@@ -39,12 +40,20 @@ pub(super) struct Client<T> {
     sent: VecDeque<Append>,
     /// What may have happened or not.
     open: VecDeque<Append>,
+    keeper: Keeper<T>,
 }
 
 impl<T: Target> Client<T> {
-    pub(super) fn new(store: T, desk: Arc<Desk>, dice: Dice, whose: String, open: VecDeque<Append>) -> Self {
-        let recorder = desk.recorder.clone();
-        Self { store, desk, recorder, dice, whose, own: (1, Version::NONE), sent: VecDeque::new(), open }
+    pub(super) fn new(
+        store: T,
+        desk: Arc<Desk>,
+        dice: Dice,
+        whose: String,
+        open: VecDeque<Append>,
+        keeper: Keeper<T>,
+    ) -> Self {
+        let (recorder, own, sent) = (desk.recorder.clone(), (1, Version::NONE), VecDeque::new());
+        Self { store, desk, recorder, dice, whose, own, sent, open, keeper }
     }
 
     /// Works until it is told to stop, then repeats until it knows what became of everything.
@@ -58,7 +67,7 @@ impl<T: Target> Client<T> {
             anyhow::ensure!(Instant::now() < deadline, "the outcome of {append:?} is still unknown");
             self.append(append).await?;
         }
-        Ok(())
+        self.keeper.come_to_rest().await
     }
 
     async fn turn(&mut self) -> anyhow::Result<()> {
@@ -81,6 +90,7 @@ impl<T: Target> Client<T> {
                 self.append_in_transaction(append, true).await
             }
             26..29 => self.append_impatiently().await,
+            29..40 => self.keeper.turn().await,
             _ => {
                 let append = self.new_append();
                 self.append(append).await
@@ -233,7 +243,7 @@ impl<T: Target> Client<T> {
                 }
                 self.rest_after(&doing, &error).await
             }
-            Err(error) => self.desk.note_strange(&append, &error),
+            Err(error) => self.desk.note_strange(name_of("append", &append), &error),
         }
     }
 
