@@ -1,5 +1,6 @@
 //! The verdict on a run, from its files alone: so a run that was kept can be judged again.
 
+mod copy;
 mod follower;
 mod kept;
 mod left;
@@ -34,8 +35,8 @@ use self::left::Left;
 pub(crate) const LOG: &str = "log.notes";
 /// Where it is written down what the store holds of each event, in whatever state it is.
 pub(crate) const RECORDS: &str = "records.notes";
-/// Where the export of the store is.
-pub(crate) const EXPORTS: [&str; 1] = ["export.ndjson"];
+/// Where the export of the store is, and that of its copy.
+pub(crate) const EXPORTS: [&str; 2] = ["export.ndjson", "copy.ndjson"];
 /// Where the projection is.
 pub(crate) const PROJECTION: &str = "projection.notes";
 /// Where the rows are that were committed with appends.
@@ -57,6 +58,8 @@ pub(crate) struct Held {
     pub(crate) marks: usize,
     /// What came of the streams that were set apart and erased.
     pub(crate) kept: Kept,
+    /// Lines of the export, which those of the copy are.
+    pub(crate) copied: usize,
     /// Errors that say to try again, by their kind.
     pub(crate) errors: BTreeMap<String, usize>,
     pub(crate) faults: BTreeMap<String, usize>,
@@ -147,12 +150,15 @@ pub(crate) fn check(folder: &Path, kind: Kind) -> Result<Held, Broken> {
 
     let marks = marks::check(&note::read(&folder.join(MARKS))?, &of_workers, &logged).map_err(Broken::new)?;
 
+    let copied = copy::check(folder, left.len())?;
+
     let mut held = Held {
         tally,
         events: left.len(),
         rolled_back,
         marks,
         kept,
+        copied,
         errors,
         followed,
         kind: Some(kind),
@@ -346,6 +352,7 @@ impl fmt::Display for Held {
             f,
             "  there                {appended} appends acknowledged, {refused} refused, {kept_read} reads"
         )?;
+        writeln!(f, "  export, and copy     {} lines each, the same", self.copied)?;
         writeln!(f, "  unknown outcomes     {unknown_written} written, {unknown_idle} not written")?;
         writeln!(f, "  reads                {read}, and {unread} without an answer")?;
         let list = |counts: &BTreeMap<String, usize>| {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use factum_conformance::history::Logged;
 use factum_core::store::{Append, ReadAll};
-use factum_core::transfer::{Place, Record, Transfer, export};
+use factum_core::transfer::{Place, Record, Transfer, export, import};
 use factum_core::{EventId, Expected, Position, RecordedEvent, StreamId};
 use factum_postgres::PostgresStore;
 use factum_sqlite::SqliteStore;
 use tokio::fs::File;
-use tokio::io::BufWriter;
+use tokio::io::{BufReader, BufWriter};
 use tokio::runtime::Runtime;
 
 use crate::check::{self, Broken, Held};
@@ -138,7 +138,13 @@ fn run_on<T: Target>(
     Notebook::create(&plan.folder.join(check::PROJECTION))?.write(rows)?;
     let marks = runtime.block_on(store.marks())?;
     Notebook::create(&plan.folder.join(check::MARKS))?.write(marks.into_iter().map(Note::Mark))?;
-    runtime.block_on(store.close());
+    runtime.block_on(async {
+        let [of_store, of_copy] = check::EXPORTS.map(|name| plan.folder.join(name));
+        write_export(&store, &of_store).await?;
+        write_copy(&plan.folder.join("copy.db"), &of_store, &of_copy).await?;
+        store.close().await;
+        anyhow::Ok(())
+    })?;
     Ok(check::check(&plan.folder, plan.kind))
 }
 
@@ -211,6 +217,16 @@ fn tell(plan: &Plan, time: Duration, progress: Progress, faults: usize, kills: K
 /// Writes down all that a store holds.
 async fn write_export(store: &impl Transfer, path: &Path) -> anyhow::Result<()> {
     export(store, BufWriter::new(File::create_new(path).await?)).await?;
+    Ok(())
+}
+
+/// Makes a store of an export, and writes down what that holds.
+async fn write_copy(database: &Path, of_store: &Path, of_copy: &Path) -> anyhow::Result<()> {
+    let copy = SqliteStore::connect(database).await?;
+    copy.migrate().await?;
+    import(&copy, BufReader::new(File::open(of_store).await?)).await?;
+    write_export(&copy, of_copy).await?;
+    copy.close().await;
     Ok(())
 }
 

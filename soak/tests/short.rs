@@ -180,6 +180,15 @@ impl Run {
             lines[at] = format!("erased\t{}", place.join("\t"));
             Some(())
         });
+        self.assert_told("copy.", "lost a line", |lines| {
+            lines.remove(lines.len() / 2);
+            Some(())
+        });
+        self.assert_told("copy.", "has another time in a line", |lines| {
+            let at = lines.len() / 2;
+            lines[at] = lines[at].replacen("\"recorded_at\":\"2", "\"recorded_at\":\"3", 1);
+            Some(())
+        });
         self.assert_told("log.", "lost an event", |lines| {
             lines.remove(lines.len() / 2);
             Some(())
@@ -235,7 +244,7 @@ impl Run {
 
     /// Changes the first file whose name begins so and in which `change` finds what it wants; then the verdict is red.
     fn assert_told(&self, begin: &str, how: &str, change: impl Fn(&mut Vec<String>) -> Option<()>) {
-        let kinds = ["history", "notes"];
+        let kinds = ["history", "notes", "ndjson"];
         let is_one = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap();
             name.starts_with(begin) && kinds.iter().any(|kind| name.ends_with(kind))
