@@ -171,6 +171,18 @@ macro_rules! __promises {
                 events_are_committed_with_the_checkpoint,
                 positions_are_in_the_order_of_versions,
             }
+            /// What holds up the feed: an append in an open transaction, until it ends (law 8).
+            stall [] {
+                an_open_append_holds_the_feed_at_its_position,
+                an_append_that_is_rolled_back_is_passed,
+                an_append_that_is_dropped_is_passed,
+                each_open_append_holds_for_itself,
+            }
+            /// What does not: the work of others (law 8). Stores without `work` ignore these.
+            foreign [work] {
+                a_transaction_that_appends_nothing_stalls_nobody,
+                work_before_an_append_holds_nothing,
+            }
             /// Streams as a whole: deleted, archived, restored, truncated (law 12).
             retention [] {
                 a_deleted_stream_is_gone_and_says_so,

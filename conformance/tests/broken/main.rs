@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use factum_conformance::{__private, NAMES, promises};
 
-use crate::faults::{append, concurrency, idempotence, payload, progress, read, whole};
+use crate::faults::{append, concurrency, idempotence, payload, progress, read, stall, whole};
 use crate::store::{Broken, Fault};
 
 /// Makes a test for every fault, and the list of the promises that catch one.
@@ -485,7 +485,9 @@ caught! {
     appends_at_once: whole::AppendsAtOnce =>
         append_in::events_are_there_after_the_commit
         append_in::events_of_a_dropped_transaction_are_not_there
-        append_in::events_are_committed_with_the_checkpoint;
+        append_in::events_are_committed_with_the_checkpoint
+        stall::an_open_append_holds_the_feed_at_its_position
+        stall::an_append_that_is_rolled_back_is_passed;
     forgets_appends: whole::ForgetsAppends =>
         append_in::events_are_there_after_the_commit
         append_in::a_transaction_sees_its_own_events;
@@ -493,6 +495,24 @@ caught! {
         append_in::a_refusal_leaves_the_transaction;
     shows_transactions_backward: whole::ShowsTransactionsBackward =>
         append_in::positions_are_in_the_order_of_versions;
+
+    waits_for_the_dead: stall::WaitsForTheDead =>
+        stall::an_append_that_is_rolled_back_is_passed
+        stall::an_append_that_is_dropped_is_passed;
+    forgets_who_gave_up: stall::ForgetsWhoGaveUp =>
+        stall::an_append_that_is_dropped_is_passed;
+    waits_for_everybody: stall::WaitsForEverybody =>
+        foreign::a_transaction_that_appends_nothing_stalls_nobody
+        foreign::work_before_an_append_holds_nothing;
+    holds_from_the_beginning: stall::HoldsFromTheBeginning =>
+        foreign::work_before_an_append_holds_nothing;
+    waits_for_a_pause: stall::WaitsForAPause =>
+        stall::each_open_append_holds_for_itself;
+    passes_open_appends: stall::PassesOpenAppends =>
+        stall::an_open_append_holds_the_feed_at_its_position;
+    draws_at_the_commit: stall::DrawsAtTheCommit =>
+        stall::an_open_append_holds_the_feed_at_its_position;
+
     deletes_by_archiving: whole::DeletesByArchiving =>
         retention::a_deleted_stream_is_gone_and_says_so
         retention::changes_are_repeated_and_refused;

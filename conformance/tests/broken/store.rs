@@ -146,6 +146,11 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         store.commit_with_checkpoint(tx, name, from, to).await
     }
 
+    /// Without a checkpoint.
+    async fn commit_alone(&self, store: &MemoryStore, tx: MemoryTx) -> Result<(), StoreError> {
+        store.commit(tx).await
+    }
+
     /// What a clone of the store shows.
     fn clone_of(&self, store: &MemoryStore) -> MemoryStore {
         store.clone()
@@ -226,7 +231,7 @@ impl<B: Fault> Transactional for BrokenStore<B> {
     }
 
     async fn commit(&self, tx: MemoryTx) -> Result<(), StoreError> {
-        self.store.commit(tx).await
+        self.fault.commit_alone(&self.store, tx).await
     }
 
     async fn commit_with_checkpoint(

@@ -6,4 +6,5 @@ pub(crate) mod idempotence;
 pub(crate) mod payload;
 pub(crate) mod progress;
 pub(crate) mod read;
+pub(crate) mod stall;
 pub(crate) mod whole;
