@@ -8,6 +8,7 @@ mod given;
 mod holders;
 mod migrations;
 mod network;
+mod notices;
 mod plans;
 mod pooler;
 mod race;
