@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod concurrency;
+mod crashes;
 mod faults;
 mod feed;
 mod given;

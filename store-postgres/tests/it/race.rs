@@ -41,22 +41,22 @@ const WRITE: &str = "FACTUM_RACE_WRITE";
 const CATCH_UP: Duration = PATIENCE;
 
 /// Numbers that look random, and are the same each time.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     /// Less than `below`.
-    fn number(&mut self, below: u64) -> u64 {
+    pub(crate) fn number(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % below
     }
 
-    fn one_in(&mut self, times: u64) -> bool {
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.number(times) == 0
     }
 
