@@ -7,6 +7,7 @@ mod faults;
 mod feed;
 mod given;
 mod holders;
+mod migrated;
 mod migrations;
 mod network;
 mod notices;
