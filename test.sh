@@ -30,12 +30,18 @@ main() {
   step 'Documentation' env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --all-features
   # These tests start that server, whatever else they are told.
   local newer=(env -u FACTUM_DATABASE_URL FACTUM_PG_BINDIR="$newer_bindir")
+  # Of those who use the store: what is short enough to run twice.
+  local users=(a_postgres_that_is_broken every_store)
   if cargo nextest --version >/dev/null 2>&1; then
     step 'Tests' cargo nextest run --workspace --all-features
     step 'Tests on a newer Postgres' "${newer[@]}" cargo nextest run -p factum-postgres --all-features
+    step 'Soak and example on a newer Postgres' \
+      "${newer[@]}" cargo nextest run -p factum-soak -p order-service --all-features "${users[@]}"
   else
     step 'Tests' cargo test --workspace --all-features --lib --bins --tests --examples
     step 'Tests on a newer Postgres' "${newer[@]}" cargo test -p factum-postgres --all-features --lib --tests
+    step 'Soak and example on a newer Postgres' \
+      "${newer[@]}" cargo test -p factum-soak -p order-service --all-features --tests -- "${users[@]}"
   fi
   step 'Documentation tests' cargo test --workspace --all-features --doc
 
