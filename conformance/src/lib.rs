@@ -91,6 +91,7 @@ mod seen;
 mod stall;
 mod transaction;
 mod transfer;
+pub mod upheaval;
 mod wait;
 
 #[doc(hidden)]

@@ -194,6 +194,7 @@ macro_rules! __promises {
                 changes_are_repeated_and_refused,
                 readers_go_on_after_a_change,
                 reserved_names_are_refused,
+                nothing_is_lost_in_an_upheaval,
             }
             /// Export and import of a whole store.
             transfer [] {

@@ -10,7 +10,9 @@ use factum_core::{
 
 use crate::Fixture;
 use crate::given::{event, events, ids_of, some, stream};
+use crate::race::race;
 use crate::seen::{append, conflict, everything, id_reused, ids, in_pages, invalid, versions, walk, whole};
+use crate::upheaval::{Followers, Journal, assert_accounted_for, disturb};
 
 /// Three streams, of which the first is the one that something is done to.
 async fn given(store: &impl EventStore) -> [Append; 2] {
@@ -275,4 +277,24 @@ pub async fn reserved_names_are_refused<F: Fixture>(fixture: F) {
     }
     let new = NewEvent { name: EventName::new("factum").expect("it is a name"), ..event() };
     append(store, Append::to(stream("1"), Expected::Any, vec![new])).await;
+}
+
+/// Whatever is done to streams while others append to them, nothing is lost, nothing comes back, and everybody sees each
+/// stream as it is at one moment: see [`upheaval`](crate::upheaval).
+pub async fn nothing_is_lost_in_an_upheaval<F: Fixture>(fixture: F) {
+    const CLIENTS: usize = 8;
+    const TURNS: u64 = 80;
+    let store = fixture.store();
+    let journal = Journal::default();
+    let followers = Followers::of(std::slice::from_ref(store));
+    race((0..CLIENTS).map(|client| {
+        let (store, journal) = (store.clone(), journal.clone());
+        async move { disturb(store, journal, &client.to_string(), TURNS).await }
+    }))
+    .await;
+    let seen = followers.up_to_here(store).await;
+    let tally = assert_accounted_for(store, &journal, &seen).await;
+    let often =
+        [tally.acknowledged, tally.refused, tally.repeated, tally.deleted, tally.restored, tally.truncated];
+    assert!(often.iter().all(|&times| times > 0) && tally.unknown == 0, "{tally:?}");
 }

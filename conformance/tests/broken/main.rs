@@ -168,6 +168,7 @@ caught! {
         concurrency::a_reader_of_a_stream_sees_whole_appends;
 
     writes_a_repeat_again: idempotence::WritesARepeatAgain =>
+        retention::nothing_is_lost_in_an_upheaval
         idempotence::a_repeat_answers_as_the_first_did
         idempotence::a_repeat_writes_nothing
         idempotence::a_repeat_for_several_streams_answers_as_the_first_did
@@ -269,6 +270,7 @@ caught! {
     hides_what_is_written_meanwhile: concurrency::HidesWhatIsWrittenMeanwhile =>
         concurrency::those_who_follow_see_everything_once_in_order;
     loses_what_is_written_meanwhile: concurrency::LosesWhatIsWrittenMeanwhile =>
+        retention::nothing_is_lost_in_an_upheaval
         concurrency::those_who_follow_see_everything_once_in_order
         concurrency::all_of_those_with_streams_of_their_own_win;
 
@@ -483,12 +485,14 @@ caught! {
     filters_no_fields: whole::FiltersNoFields =>
         lookup::a_filter_for_fields_passes_what_has_them;
     appends_at_once: whole::AppendsAtOnce =>
+        retention::nothing_is_lost_in_an_upheaval
         append_in::events_are_there_after_the_commit
         append_in::events_of_a_dropped_transaction_are_not_there
         append_in::events_are_committed_with_the_checkpoint
         stall::an_open_append_holds_the_feed_at_its_position
         stall::an_append_that_is_rolled_back_is_passed;
     forgets_appends: whole::ForgetsAppends =>
+        retention::nothing_is_lost_in_an_upheaval
         append_in::events_are_there_after_the_commit
         append_in::a_transaction_sees_its_own_events;
     rolls_back_on_refusal: whole::RollsBackOnRefusal =>
@@ -509,36 +513,51 @@ caught! {
     waits_for_a_pause: stall::WaitsForAPause =>
         stall::each_open_append_holds_for_itself;
     passes_open_appends: stall::PassesOpenAppends =>
+        retention::nothing_is_lost_in_an_upheaval
         stall::an_open_append_holds_the_feed_at_its_position;
     draws_at_the_commit: stall::DrawsAtTheCommit =>
         stall::an_open_append_holds_the_feed_at_its_position;
 
     deletes_by_archiving: whole::DeletesByArchiving =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::a_deleted_stream_is_gone_and_says_so
         retention::changes_are_repeated_and_refused;
     archives_by_deleting: whole::ArchivesByDeleting =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::an_archived_stream_is_set_apart_and_says_so
         retention::a_restored_stream_goes_on;
     looks_at_the_closing_first: whole::LooksAtTheClosingFirst =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::deleted_events_keep_their_ids_and_numbers;
     filters_the_archive_out: whole::FiltersTheArchiveOut =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::archived_events_pass_filters;
     opens_on_append: whole::OpensOnAppend =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::an_archived_stream_is_set_apart_and_says_so;
     closes_whatever_is_expected: whole::ClosesWhateverIsExpected =>
         retention::changes_are_repeated_and_refused;
     restores_nothing: whole::RestoresNothing =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::a_restored_stream_goes_on;
     truncates_one_more: whole::TruncatesOneMore =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::a_truncated_stream_begins_later_and_says_so;
     truncates_in_silence: whole::TruncatesInSilence =>
         retention::a_truncated_stream_begins_later_and_says_so;
     hides_the_archive: whole::HidesTheArchive =>
+        retention::nothing_is_lost_in_an_upheaval
         retention::an_archived_stream_is_set_apart_and_says_so;
     hides_the_archive_later: whole::HidesTheArchiveLater =>
         retention::readers_go_on_after_a_change;
     takes_reserved_names: whole::TakesReservedNames =>
         retention::reserved_names_are_refused;
+    truncates_what_it_finds: whole::TruncatesWhatItFinds =>
+        retention::nothing_is_lost_in_an_upheaval;
+    reads_in_two_steps: whole::ReadsInTwoSteps =>
+        retention::nothing_is_lost_in_an_upheaval;
+    refuses_what_it_has_written: whole::RefusesWhatItHasWritten =>
+        retention::nothing_is_lost_in_an_upheaval;
 
     exports_the_living: whole::ExportsTheLiving =>
         transfer::a_copy_is_the_same_store

@@ -1,5 +1,7 @@
 //! Faults of other ways to read, of appends in a transaction, and of what is done to streams as a whole.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use factum_core::retention::{Closing, Retention, TRUNCATED};
 use factum_core::store::{
@@ -231,7 +233,10 @@ pub(crate) struct RestoresNothing;
 impl Fault for RestoresNothing {
     async fn restore_stream(&self, store: &MemoryStore, stream: &StreamId) -> Result<Appended, AppendError> {
         let last = store.read_stream(ReadStream::last(stream.clone())).await?;
-        Ok(last.events.first().map(Appended::from).unwrap())
+        match last.events.first() {
+            Some(last) => Ok(Appended::from(last)),
+            None => store.restore_stream(stream).await,
+        }
     }
 }
 
@@ -393,5 +398,58 @@ impl Fault for ImportsOneByOne {
             store.write_records(vec![record]).await?;
         }
         Ok(())
+    }
+}
+
+/// Truncates before the last event that it finds, when it comes to it.
+#[derive(Default)]
+pub(crate) struct TruncatesWhatItFinds;
+#[async_trait]
+impl Fault for TruncatesWhatItFinds {
+    async fn truncate_stream(
+        &self,
+        store: &MemoryStore,
+        stream: &StreamId,
+        before: Version,
+    ) -> Result<(), AppendError> {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let last = store.read_stream(ReadStream::last(stream.clone())).await?.events;
+        store.truncate_stream(stream, last.first().map_or(before, |last| last.version.max(before))).await
+    }
+}
+
+/// Reads a stream in two steps.
+#[derive(Default)]
+pub(crate) struct ReadsInTwoSteps;
+#[async_trait]
+impl Fault for ReadsInTwoSteps {
+    async fn read_stream(&self, store: &MemoryStore, read: ReadStream) -> Result<StreamPage, StoreError> {
+        let mut page = store.read_stream(read.clone()).await?;
+        if let (Cursor::After(_), true, count @ 3..) = (read.cursor, page.end, page.events.len()) {
+            page.events.truncate(count / 2);
+            let after = page.events.last().unwrap().version;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let rest = store.read_stream(read.after(after)).await?;
+            page.events.extend(rest.events);
+        }
+        Ok(page)
+    }
+}
+
+/// Looks once more whether the stream is closed, when it has appended to it.
+#[derive(Default)]
+pub(crate) struct RefusesWhatItHasWritten;
+#[async_trait]
+impl Fault for RefusesWhatItHasWritten {
+    async fn append(&self, store: &MemoryStore, append: Append) -> Result<Appended, AppendError> {
+        let part = append.streams()[0].clone();
+        let outcome = store.append(append).await?;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let last = store.read_stream(ReadStream::last(part.stream.clone())).await?.events;
+        let closing = last.first().and_then(|event| Closing::of_event(event.name.as_str()));
+        match closing {
+            Some(closing) => Err(StreamClosed { stream: part.stream, closing }.into()),
+            None => Ok(outcome),
+        }
     }
 }
