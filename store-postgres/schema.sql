@@ -52,6 +52,14 @@ CREATE TABLE factum_checkpoints (
     CONSTRAINT factum_checkpoints_position_check CHECK (position >= 0)
 );
 
+CREATE TABLE factum_changes (
+    only_row boolean NOT NULL DEFAULT true,
+    count    bigint  NOT NULL,
+    CONSTRAINT factum_changes_pkey PRIMARY KEY (only_row),
+    CONSTRAINT factum_changes_only_row_check CHECK (only_row),
+    CONSTRAINT factum_changes_count_check CHECK (count >= 0)
+);
+
 CREATE FUNCTION factum_jsonb(content bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL UNSAFE AS $$
 BEGIN
@@ -293,6 +301,11 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION factum_count_change() RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    UPDATE factum_changes SET count = count + 1
+$$;
+
 CREATE FUNCTION factum_mark(
     of_category text, of_stream text, new_version bigint, new_id uuid, new_name text,
     OUT at_position bigint, OUT at_time timestamptz, OUT last_version bigint
@@ -302,6 +315,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     head bigint := factum_head();
 BEGIN
+    PERFORM factum_count_change();
     INSERT INTO factum_events AS recorded
         (position, version, recorded_at, event_id, schema_version, category, stream, name, codec, payload, metadata)
     VALUES (
@@ -430,6 +444,9 @@ BEGIN
     DELETE FROM factum_events WHERE category = of_category AND stream = of_stream AND version < before - 1;
     UPDATE factum_events
     SET schema_version = 1, name = 'factum.truncated', codec = 'json', payload = '{}', metadata = '{}'
-    WHERE category = of_category AND stream = of_stream AND version = before - 1;
+    WHERE category = of_category AND stream = of_stream AND version = before - 1 AND name <> 'factum.truncated';
+    IF FOUND THEN
+        PERFORM factum_count_change();
+    END IF;
 END
 $$;

@@ -203,6 +203,7 @@ macro_rules! __promises {
                 an_import_needs_an_empty_store,
                 a_torn_export_is_refused,
                 records_that_are_no_log_are_refused,
+                an_export_of_a_changing_store_is_refused,
             }
             /// What is given back is what was given (law 10).
             payload [] {

@@ -4,6 +4,7 @@ use factum_core::retention::Retention;
 use factum_core::store::{Append, ReadStream};
 use factum_core::transfer::{Record, Transfer, TransferError, export, import};
 use factum_core::{EventStore, Expected, NewEvent, Position, Version};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::Fixture;
 use crate::given::{event, events, some, stream, stream_of};
@@ -152,4 +153,64 @@ pub async fn records_that_are_no_log_are_refused<F: Fixture>(fixture: F) {
             .version(),
         Version(2)
     );
+}
+
+/// A copy that was made while a stream was changed as a whole would be of two stores: what was deleted would be in it, or
+/// half of what was archived. Such an export is refused, and what was written of it does not pass for one.
+pub async fn an_export_of_a_changing_store_is_refused<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    // More than is read at once: what is changed is before it and behind it.
+    append(store, some(&stream("1"), 2)).await;
+    for id in 0..6 {
+        append(store, some(&stream_of("filler", &id.to_string()), 1_000)).await;
+    }
+    append(store, some(&stream("1"), 1)).await;
+    for change in [Change::Archive, Change::Restore, Change::Truncate, Change::Delete] {
+        let (to_file, from_store) = tokio::io::duplex(64);
+        let mut lines = BufReader::new(from_store).lines();
+        let changing = async {
+            let mut file = Vec::new();
+            // The first record was read when it is written, and the last is not before there is room for it.
+            while let Some(line) = lines.next_line().await.expect("it is text") {
+                file.push(line);
+                if file.len() == 2 {
+                    change.happen(store).await;
+                }
+            }
+            file.join("\n")
+        };
+        let (exported, file) = tokio::join!(export(store, to_file), changing);
+        let refused = exported.expect_err("the store has changed");
+        assert!(matches!(refused, TransferError::Changed), "{refused:?} after {change:?}");
+        let other = F::empty().await;
+        let refused = import(other.store(), file.as_bytes()).await.expect_err("it is not whole");
+        assert!(matches!(refused, TransferError::Incomplete { .. }), "{refused:?} after {change:?}");
+    }
+    // Whoever exports again has it as it is.
+    let file = exported(store).await;
+    let other = F::empty().await;
+    import(other.store(), &file[..]).await.expect("it can be imported");
+    assert_eq!(exported(other.store()).await, file);
+}
+
+/// What happens to a stream as a whole.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Archive,
+    Restore,
+    Truncate,
+    Delete,
+}
+
+impl Change {
+    async fn happen(self, store: &impl Retention) {
+        let stream = stream("1");
+        let changed = match self {
+            Self::Archive => store.archive_stream(&stream, Expected::Any).await.map(drop),
+            Self::Restore => store.restore_stream(&stream).await.map(drop),
+            Self::Truncate => store.truncate_stream(&stream, Version(2)).await,
+            Self::Delete => store.delete_stream(&stream, Expected::Any).await.map(drop),
+        };
+        changed.expect("it is there");
+    }
 }

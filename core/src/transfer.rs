@@ -104,6 +104,18 @@ pub trait Transfer: EventStore {
         bytes: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
+    /// How many times a stream was deleted, archived, restored or truncated. The number grows in the transaction that does
+    /// it, so between two equal answers nothing of the kind became visible.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn changes(&self) -> Result<u64, StoreError>;
+
     /// Writes records as they are, all or none, after everything that the store holds.
     ///
     /// # Errors
@@ -126,6 +138,12 @@ pub enum TransferError {
     /// The file, or whatever stands for it.
     #[error("the export cannot be read or written")]
     Io(#[from] std::io::Error),
+    /// A stream was deleted, archived, restored or truncated meanwhile, so that what was read before and after belongs to
+    /// two different stores. What was written is known to be incomplete: begin again.
+    #[error(
+        "a stream was deleted, archived, restored or truncated while the store was exported: export it again"
+    )]
+    Changed,
     /// A line that no export has.
     #[error("line {line} of the export cannot be read")]
     Line {
@@ -165,7 +183,7 @@ pub enum TransferError {
 ///
 /// # Errors
 ///
-/// [`TransferError`].
+/// [`TransferError`]; of these [`Changed`](TransferError::Changed) asks to export again.
 ///
 /// # Cancel safety
 ///
@@ -175,9 +193,15 @@ pub async fn export(
     mut out: impl AsyncWrite + Unpin + Send,
 ) -> Result<u64, TransferError> {
     write_line(&mut out, &Line::begin()).await?;
+    let changes = store.changes().await?;
     let (mut records, mut after) = (0, Position::START);
     loop {
         let page = store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
+        // Each page is of a moment of its own. After each and not only after the last, so that nobody waits for the end of
+        // an export that is lost already.
+        if store.changes().await? != changes {
+            return Err(TransferError::Changed);
+        }
         let Some(last) = page.last() else { break };
         after = last.position();
         for record in page {

@@ -53,6 +53,8 @@ struct Log {
     streams: HashMap<StreamId, StreamLog>,
     ids: HashMap<EventId, usize>,
     checkpoints: HashMap<String, Checkpoint>,
+    /// How many times a stream was deleted, archived, restored or truncated.
+    changes: u64,
 }
 
 /// One stream. Its event with version `v` is at index `v - 1` of the places.

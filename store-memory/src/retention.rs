@@ -56,6 +56,7 @@ impl Retention for MemoryStore {
         event.payload = truncated.payload;
         event.metadata = Metadata::default();
         log.streams.get_mut(stream).expect("it has events").first = at;
+        log.changes += 1;
         Ok(())
     }
 
@@ -108,7 +109,7 @@ impl Log {
         streams.kept = end;
     }
 
-    /// Records an event of the framework's own.
+    /// Records an event of the framework's own, which says what was done to the stream.
     fn mark(&mut self, stream: &StreamId, name: &'static str, recorded_at: DateTime<Utc>) {
         let last = self.last_of(stream).expect("it has events");
         let (version, new) = (Version(last.version.0 + 1), marker(name));
@@ -125,5 +126,6 @@ impl Log {
             recorded_at,
         };
         self.record(event);
+        self.changes += 1;
     }
 }

@@ -27,6 +27,10 @@ impl Transfer for MemoryStore {
         Ok(records)
     }
 
+    async fn changes(&self) -> Result<u64, StoreError> {
+        Ok(self.read().changes)
+    }
+
     async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
         let _turn = self.shared.writing.lock().await;
         let last = {

@@ -59,6 +59,19 @@ impl Transfer for PostgresStore {
         }
     }
 
+    async fn changes(&self) -> Result<u64, StoreError> {
+        let database = self.database();
+        database
+            .retrying(READ, || async {
+                let mut lease = database.lease(READ).await?;
+                let count = sqlx::query_file_scalar!("src/sql/changes.sql").fetch_one(&mut *lease);
+                let count = database.within(READ, count).await?;
+                lease.put_back();
+                Ok(number(count))
+            })
+            .await
+    }
+
     async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
         let database = self.database();
         let Some(end) = records.last().map(Record::position) else { return Ok(()) };

@@ -62,6 +62,14 @@ pub(crate) fn position(row: &SqliteRow, operation: &'static str) -> Result<Posit
     Reading { row, operation, position_at: 0 }.number(0, "position").map(Position)
 }
 
+/// The number that is all of a row.
+pub(crate) fn count(row: &SqliteRow) -> Result<u64, StoreError> {
+    let count = row.try_get::<i64, _>(0).map_err(BoxError::from);
+    count
+        .and_then(|count| Ok(u64::try_from(count)?))
+        .map_err(|source| StoreError::because(StoreErrorKind::Corrupt, "read records", source))
+}
+
 /// What is held of an event: a row of `read_records.sql`.
 pub(crate) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let read = Reading { row, operation: "read records", position_at: 0 };

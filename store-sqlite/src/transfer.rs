@@ -41,6 +41,17 @@ impl Transfer for SqliteStore {
         Ok(records)
     }
 
+    async fn changes(&self) -> Result<u64, StoreError> {
+        let database = self.database();
+        database.check_schema(READ).await?;
+        let rows =
+            read::select(database, include_str!("sql/changes.sql"), SqliteArguments::default()).await?;
+        let row = rows.first().ok_or_else(|| {
+            StoreError::because(StoreErrorKind::Corrupt, READ, "the number of changes is missing")
+        })?;
+        row::count(row)
+    }
+
     async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
         let database = self.database();
         database.check_schema(WRITE).await?;

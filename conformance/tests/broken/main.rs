@@ -571,6 +571,11 @@ caught! {
         transfer::a_torn_export_is_refused
         transfer::records_that_are_no_log_are_refused;
 
+    counts_no_changes: whole::CountsNoChanges =>
+        transfer::an_export_of_a_changing_store_is_refused;
+    counts_what_closes_streams: whole::CountsWhatClosesStreams =>
+        transfer::an_export_of_a_changing_store_is_refused;
+
     keeps_positions_only: progress::KeepsPositionsOnly =>
         checkpoint::knows_its_log_again
         checkpoint::refuses_another_log;

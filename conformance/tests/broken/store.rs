@@ -91,6 +91,10 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         store.read_records(after, limit, bytes).await
     }
 
+    async fn changes(&self, store: &MemoryStore) -> Result<u64, StoreError> {
+        store.changes().await
+    }
+
     async fn write_records(&self, store: &MemoryStore, records: Vec<Record>) -> Result<(), TransferError> {
         store.write_records(records).await
     }
@@ -277,6 +281,10 @@ impl<B: Fault> Transfer for BrokenStore<B> {
         bytes: usize,
     ) -> Result<Vec<Record>, StoreError> {
         self.fault.read_records(&self.store, after, limit, bytes).await
+    }
+
+    async fn changes(&self) -> Result<u64, StoreError> {
+        self.fault.changes(&self.store).await
     }
 
     async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {

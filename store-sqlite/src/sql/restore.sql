@@ -15,3 +15,5 @@ SELECT
         coalesce((SELECT max(position) FROM factum_events), 0)
     ) + 1,
     ?3, ?1, ?2, ?4, ?5, 1, 'json', ?6, '{}', x'7b7d';
+
+UPDATE factum_changes SET count = count + 1;

@@ -366,6 +366,27 @@ impl Fault for ExportsTheLiving {
     }
 }
 
+/// Exports a store as if it were the same all the while.
+#[derive(Default)]
+pub(crate) struct CountsNoChanges;
+#[async_trait]
+impl Fault for CountsNoChanges {
+    async fn changes(&self, _: &MemoryStore) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+/// Exports a store as if what is done to what nobody reads any more were no change.
+#[derive(Default)]
+pub(crate) struct CountsWhatClosesStreams;
+#[async_trait]
+impl Fault for CountsWhatClosesStreams {
+    async fn changes(&self, store: &MemoryStore) -> Result<u64, StoreError> {
+        let closings = |event: &RecordedEvent| Closing::of_event(event.name.as_str()).is_some();
+        Ok(all(store).await.iter().filter(|event| closings(event)).count() as u64)
+    }
+}
+
 /// Imports events as new ones, behind what is there.
 #[derive(Default)]
 pub(crate) struct ImportsByAppending;

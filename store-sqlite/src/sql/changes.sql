@@ -1,0 +1,2 @@
+-- How many times a stream was deleted, archived, restored or truncated.
+SELECT count FROM factum_changes WHERE only_row = 1;
