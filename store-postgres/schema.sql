@@ -293,14 +293,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION factum_begin_import(lock_ms integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM factum_begin_retention(lock_ms);
-    RETURN factum_head();
-END
-$$;
-
 CREATE FUNCTION factum_count_change() RETURNS void
 LANGUAGE sql VOLATILE AS $$
     UPDATE factum_changes SET count = count + 1

@@ -202,7 +202,9 @@ macro_rules! __promises {
                 a_copy_knows_erased_ids,
                 an_import_needs_an_empty_store,
                 a_torn_export_is_refused,
+                records_out_of_range_are_refused,
                 records_that_are_no_log_are_refused,
+                an_import_happens_whole_or_not_at_all,
                 an_export_of_a_changing_store_is_refused,
             }
             /// What is given back is what was given (law 10).

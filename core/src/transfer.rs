@@ -20,6 +20,8 @@
 //! # }
 //! ```
 
+pub mod check;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -116,16 +118,47 @@ pub trait Transfer: EventStore {
     /// Reading changes nothing.
     async fn changes(&self) -> Result<u64, StoreError>;
 
-    /// Writes records as they are, all or none, after everything that the store holds.
+    /// Begins to write the whole of another store into this one, which must be empty.
+    ///
+    /// Others may read meanwhile, and see an empty store. They had better not append: what they do waits, and fails as
+    /// [`Busy`](crate::StoreErrorKind::Busy) after a while.
     ///
     /// # Errors
     ///
-    /// [`TransferError`]; that the store is not empty, if it holds something at or after the position of the first.
+    /// [`TransferError::NotEmpty`], or that the store is ill.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future makes the outcome unknown: all of them, or none.
-    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError>;
+    /// Dropping the future begins nothing.
+    async fn begin_import(&self) -> Result<Box<dyn Import>, TransferError>;
+}
+
+/// An import that has begun: one transaction. Nobody sees anything of it until it is finished; if it is dropped before, or an
+/// error comes of it, it never was.
+#[async_trait]
+pub trait Import: Send {
+    /// Writes the next records as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]. Nothing can be done then but to drop the import.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing to be done but to drop the import.
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError>;
+
+    /// Makes sure that the records are a log, see [`check::LogCheck`], and lets everybody see them.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]; of kind [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) if the connection broke during the
+    /// commit: another import tells, which finds the store empty or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of the records, or none.
+    async fn finish(self: Box<Self>) -> Result<(), TransferError>;
 }
 
 /// Why a store was not exported or imported as a whole.
@@ -152,7 +185,7 @@ pub enum TransferError {
         /// What is wrong with it.
         source: BoxError,
     },
-    /// The export ends too early. What was imported before is there: begin again with an empty store.
+    /// The export ends too early. Nothing was imported.
     #[error(
         "the export is incomplete: it ends after {records} events, without the line that says that it is the end"
     )]
@@ -160,20 +193,25 @@ pub enum TransferError {
         /// How many there were.
         records: u64,
     },
-    /// The store holds something that would be in the way.
-    #[error(
-        "an import needs an empty store, and this one has something at position {found}, at or after position {first}"
-    )]
+    /// The store holds something already.
+    #[error("an import needs an empty store, and this one has something at position {found}")]
     NotEmpty {
-        /// A position that it has.
+        /// The last position that it has.
         found: Position,
-        /// The position of the first event to be written.
-        first: Position,
     },
-    /// Positions that do not grow, versions with a hole, or an id twice.
-    #[error("the records to be written break the order of a log at position {at}")]
-    Unordered {
+    /// A number, a name or a time that no store has.
+    #[error("the record at position {at} is none that a store can have")]
+    Invalid {
         /// Where.
+        at: Position,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// The records are no log: positions or versions do not grow, versions have a hole, an id is there twice, or a stream was
+    /// deleted, archived or truncated in part. See [`check`].
+    #[error("the records to be written break the laws of a log at position {at}")]
+    Unordered {
+        /// Where it shows.
         at: Position,
     },
 }
@@ -214,56 +252,77 @@ pub async fn export(
     Ok(records)
 }
 
-/// Writes an export to an empty `store`, and says how many records that were. Positions, versions, ids and times are those
-/// of the store that was exported.
+/// Writes an export to an empty `store`, all of it or nothing, and says how many records that were. Positions, versions, ids
+/// and times are those of the store that was exported.
+///
+/// It is one transaction, however long it takes: the memory that it needs does not grow with the export, but the store's
+/// write-ahead log does.
 ///
 /// # Errors
 ///
-/// [`TransferError`]. What was written before stays: empty the store before trying again.
+/// [`TransferError`]. The store is as empty as before.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future leaves a part of the export in the store.
+/// Dropping the future leaves the store empty, unless the import was about to end: then all of it may be there.
 pub async fn import(
     store: &impl Transfer,
     input: impl AsyncBufRead + Unpin + Send,
 ) -> Result<u64, TransferError> {
-    let mut lines = input.lines();
-    let mut number = 0;
+    let mut lines = NumberedLines { lines: input.lines(), number: 0 };
     let mut records = 0_u64;
+    match lines.next().await? {
+        None => return Err(TransferError::Incomplete { records }),
+        Some(line) if line == Line::begin() => {}
+        Some(_) => return Err(lines.wrong("it does not begin as an export of this version does")),
+    }
+    let mut import = store.begin_import().await?;
     let (mut page, mut bytes) = (Vec::new(), 0);
-    let mut is_begun = false;
     loop {
-        let Some(text) = lines.next_line().await? else { return Err(TransferError::Incomplete { records }) };
-        number += 1;
-        let wrong = |source: BoxError| TransferError::Line { line: number, source };
-        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
-        if !is_begun {
-            if line.factum_export != Some(FORMAT) {
-                return Err(wrong("it does not begin as an export of this version does".into()));
-            }
-            is_begun = true;
-            continue;
-        }
-        if let Some(end_after) = line.end_after {
-            if end_after == records {
+        let Some(line) = lines.next().await? else { return Err(TransferError::Incomplete { records }) };
+        if line.end_after.is_some() {
+            if line == Line::end(records) {
                 break;
             }
             return Err(TransferError::Incomplete { records });
         }
-        let record = line.into_record().map_err(wrong)?;
+        let record = line.into_record().map_err(|source| lines.wrong(source))?;
         bytes += record.payload_bytes();
         page.push(record);
         records += 1;
         if page.len() >= PAGE_EVENTS || bytes >= PAGE_BYTES {
-            store.write_records(std::mem::take(&mut page)).await?;
+            import.write(std::mem::take(&mut page)).await?;
             bytes = 0;
         }
     }
-    if !page.is_empty() {
-        store.write_records(page).await?;
+    if lines.next().await?.is_some() {
+        return Err(lines.wrong("it comes after the end"));
     }
+    import.write(page).await?;
+    import.finish().await?;
     Ok(records)
+}
+
+fn text_of(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// The lines of an export, and which one it is.
+struct NumberedLines<R> {
+    lines: tokio::io::Lines<R>,
+    number: usize,
+}
+
+impl<R: AsyncBufRead + Unpin> NumberedLines<R> {
+    async fn next(&mut self) -> Result<Option<Line>, TransferError> {
+        let Some(text) = self.lines.next_line().await? else { return Ok(None) };
+        self.number += 1;
+        serde_json::from_str(&text).map(Some).map_err(|error| self.wrong(error))
+    }
+
+    fn wrong(&self, source: impl Into<BoxError>) -> TransferError {
+        TransferError::Line { line: self.number, source: source.into() }
+    }
 }
 
 async fn write_line(out: &mut (impl AsyncWrite + Unpin), line: &Line) -> Result<(), TransferError> {
@@ -276,7 +335,7 @@ async fn write_line(out: &mut (impl AsyncWrite + Unpin), line: &Line) -> Result<
 const FORMAT: u32 = 1;
 
 /// Any line. Which fields it has says what it is.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -353,22 +412,30 @@ impl Line {
             stream: Some(place.stream.as_str().to_owned()),
             version: Some(place.version),
             id: Some(place.id),
-            recorded_at: Some(place.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            recorded_at: Some(text_of(place.recorded_at)),
             ..Self::default()
         }
     }
 
     fn into_record(self) -> Result<Record, BoxError> {
+        let record = self.into_any_record()?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// The record, whatever its numbers are.
+    fn into_any_record(self) -> Result<Record, BoxError> {
         let (Some(position), Some(stream), Some(version), Some(id), Some(recorded_at)) =
             (self.position, self.stream, self.version, self.id, self.recorded_at)
         else {
             return Err("an event has position, stream, version, id and recorded_at".into());
         };
-        if position == Position::START || version == Version::NONE || version > Version::MAX {
-            return Err("positions and versions count from 1".into());
-        }
         let stream: StreamId = stream.parse()?;
-        let recorded_at = DateTime::parse_from_rfc3339(&recorded_at)?.to_utc();
+        let text = recorded_at;
+        let recorded_at = DateTime::parse_from_rfc3339(&text)?.to_utc();
+        if text_of(recorded_at) != text {
+            return Err("a time is not written as an export writes it".into());
+        }
         let payload: Option<Bytes> = match (self.payload, self.payload_base64) {
             (Some(text), None) => Some(text.into()),
             (None, Some(text)) => Some(BASE64.decode(text)?.into()),
@@ -396,21 +463,5 @@ impl Line {
             }
             _ => Err("an event has all of its content, or none".into()),
         }
-    }
-}
-
-/// Refuses records whose positions do not grow after `last`. For stores, before they write them.
-///
-/// # Errors
-///
-/// [`TransferError::NotEmpty`] and [`TransferError::Unordered`].
-pub fn check_order(records: &[Record], last: Position) -> Result<(), TransferError> {
-    let Some(first) = records.first().map(Record::position) else { return Ok(()) };
-    if last >= first {
-        return Err(TransferError::NotEmpty { found: last, first });
-    }
-    match records.windows(2).find(|pair| pair[0].position() >= pair[1].position()) {
-        Some(pair) => Err(TransferError::Unordered { at: pair[1].position() }),
-        None => Ok(()),
     }
 }

@@ -1,8 +1,14 @@
 //! Reading and writing the whole of a store as it is.
 
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use factum_core::transfer::{Place, Record, Transfer, TransferError, check_order};
-use factum_core::{EventName, Metadata, Position, RecordedEvent, StoreError};
+use factum_core::transfer::check::{Entry, LogCheck, check_records};
+use factum_core::transfer::{Import, Place, Record, Transfer, TransferError};
+use factum_core::{EventId, EventName, Metadata, Position, RecordedEvent, StoreError, StreamId};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{Log, MemoryStore};
 
@@ -31,18 +37,53 @@ impl Transfer for MemoryStore {
         Ok(self.read().changes)
     }
 
-    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
-        let _turn = self.shared.writing.lock().await;
-        let last = {
-            let mut log = self.write();
-            check_order(&records, log.head())?;
-            log.check_versions(&records)?;
-            for record in records {
-                log.restore(record);
+    async fn begin_import(&self) -> Result<Box<dyn Import>, TransferError> {
+        let turn = Arc::clone(&self.shared.writing).lock_owned().await;
+        let found = self.read().head();
+        if found > Position::START {
+            return Err(TransferError::NotEmpty { found });
+        }
+        Ok(Box::new(MemoryImport { store: self.clone(), log: Log::default(), streams: HashMap::new(), turn }))
+    }
+}
+
+/// A log beside that of the store, whose place it takes in the end.
+struct MemoryImport {
+    store: MemoryStore,
+    log: Log,
+    /// What was written of each stream, which is checked for itself.
+    streams: HashMap<StreamId, LogCheck>,
+    /// Nobody appends until it is dropped.
+    turn: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Import for MemoryImport {
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
+        check_records(&records, self.log.head())?;
+        for record in records {
+            let entry = Entry::from(&record);
+            self.streams.entry(entry.stream.clone()).or_default().next(entry)?;
+            if self.log.ids.contains_key(&id_of(&record)) {
+                return Err(TransferError::Unordered { at: record.position() });
             }
-            log.head()
-        };
-        self.shared.wake.wake(last);
+            self.log.restore(record);
+        }
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), TransferError> {
+        let Self { store, log, streams, turn } = *self;
+        streams.into_values().try_for_each(LogCheck::end)?;
+        let last = log.head();
+        {
+            let mut known = store.write();
+            let Log { checkpoints, changes, .. } = mem::replace(&mut *known, log);
+            known.checkpoints = checkpoints;
+            known.changes = changes;
+        }
+        drop(turn);
+        store.shared.wake.wake(last);
         Ok(())
     }
 }
@@ -64,25 +105,7 @@ impl Log {
         if is_readable { Record::Live(event.clone()) } else { Record::Archived(event.clone()) }
     }
 
-    /// Refuses records whose versions do not follow each other, or whose ids are taken.
-    fn check_versions(&self, records: &[Record]) -> Result<(), TransferError> {
-        let mut next = std::collections::HashMap::new();
-        let mut ids = std::collections::HashSet::new();
-        for record in records {
-            let (stream, version, id) = match record {
-                Record::Live(event) | Record::Archived(event) => (&event.stream, event.version, event.id),
-                Record::Erased(place) => (&place.stream, place.version, place.id),
-            };
-            let known = || self.streams.get(stream).map_or(0, |stream| stream.places.len() as u64);
-            let last = next.entry(stream).or_insert_with(known);
-            *last += 1;
-            if version.0 != *last || self.ids.contains_key(&id) || !ids.insert(id) {
-                return Err(TransferError::Unordered { at: record.position() });
-            }
-        }
-        Ok(())
-    }
-
+    /// Keeps a record as it is said to be kept.
     fn restore(&mut self, record: Record) {
         let at = self.events.len();
         let (stream, is_archived) = match &record {
@@ -117,5 +140,12 @@ impl Log {
         if is_erased || is_archived {
             stream.first = end;
         }
+    }
+}
+
+fn id_of(record: &Record) -> EventId {
+    match record {
+        Record::Live(event) | Record::Archived(event) => event.id,
+        Record::Erased(place) => place.id,
     }
 }

@@ -45,13 +45,3 @@ BEGIN
         HINT = 'Begin it with BEGIN ISOLATION LEVEL READ COMMITTED, or set default_transaction_isolation of the connection.';
 END
 $$;
-
--- What an import does first: it takes the lock of appends for itself, and answers the end of the log. In two steps, and so in
--- plpgsql: one statement would answer the end as it was before it waited for the lock.
-CREATE FUNCTION factum_begin_import(lock_ms integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM factum_begin_retention(lock_ms);
-    RETURN factum_head();
-END
-$$;

@@ -228,7 +228,7 @@ impl Database {
 pub(crate) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     answer_timeout: Duration,
-    /// Whether a transaction is open that belongs to the lease: behind a pooler.
+    /// Whether a transaction is open that belongs to the lease: always, behind a pooler.
     is_in_transaction: bool,
 }
 
@@ -269,6 +269,19 @@ impl Lease {
             PgTransactionManager::start_rollback(&mut self);
         }
         self.put_back();
+    }
+
+    /// Begins a transaction, where none is open.
+    pub(crate) async fn begin(
+        &mut self,
+        database: &Database,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
+        if !self.is_in_transaction {
+            database.within(operation, sqlx::raw_sql(database.begin()).execute(&mut **self)).await?;
+            self.is_in_transaction = true;
+        }
+        Ok(())
     }
 
     /// Commits what was written, where the statement has not done so itself.

@@ -1,19 +1,21 @@
 //! Reading and writing the whole of a store as it is; writing by `COPY`, which is the fastest way into Postgres.
 
+use std::num::TryFromIntError;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use factum_core::transfer::{Place, Record, Transfer, TransferError, check_order};
-use factum_core::{EventId, Position, StoreError, StoreErrorKind, StreamId, Transactional as _, Version};
+use factum_core::transfer::check::{Entry, LogCheck, Part, check_records};
+use factum_core::transfer::{Import, Place, Record, Transfer, TransferError};
+use factum_core::{EventId, Position, StoreError, StoreErrorKind, StreamId, Version};
 use futures_util::StreamExt as _;
-use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::error::{Fault, store_error};
+use crate::database::Lease;
+use crate::error::Fault;
 use crate::read::{self, limit_column};
 use crate::row::{EventRow, column, number};
 
@@ -22,8 +24,14 @@ const WRITE: &str = "write records";
 
 /// How long a writer waits for appends that are under way, in milliseconds.
 const LOCK_MS: i32 = 10_000;
+/// How much longer than for an answer it may take until the next records come, since they may come from far away. Then the
+/// server gives the import up, because nobody can append meanwhile.
+const PAUSE_FACTOR: u32 = 10;
 /// How long a reader waits for them.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many records are checked at a time.
+const PAGE_ROWS: i64 = 5_000;
 
 /// How much is sent at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -72,34 +80,158 @@ impl Transfer for PostgresStore {
             .await
     }
 
-    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
+    /// See [`Transfer::begin_import`]. It ends if nothing is written to it for ten times the
+    /// [answer time-out](crate::Builder::answer_timeout).
+    async fn begin_import(&self) -> Result<Box<dyn Import>, TransferError> {
         let database = self.database();
-        let Some(end) = records.last().map(Record::position) else { return Ok(()) };
-        let mut tx = self.begin().await?;
-        let last = sqlx::query_file_scalar!("src/sql/begin_write.sql", LOCK_MS).fetch_one(&mut *tx);
-        check_order(&records, Position(number(database.within(WRITE, last).await?)))?;
+        let idle = database.answer_timeout().saturating_mul(PAUSE_FACTOR);
+        let idle_ms = i32::try_from(idle.as_millis()).unwrap_or(i32::MAX);
+        let begun = database.retrying(WRITE, || async {
+            let mut lease = database.lease(WRITE).await?;
+            lease.begin(database, WRITE).await?;
+            let begun = sqlx::query_file!("src/sql/begin_write.sql", LOCK_MS, idle_ms).fetch_one(&mut *lease);
+            database.within(WRITE, begun).await?;
+            let last = sqlx::query_file_scalar!("src/sql/log_end.sql").fetch_one(&mut *lease);
+            let last = database.within(WRITE, last).await?;
+            Ok((lease, Position(number(last))))
+        });
+        let (lease, found) = begun.await?;
+        if found > Position::START {
+            return Err(TransferError::NotEmpty { found });
+        }
+        Ok(Box::new(PostgresImport { store: self.clone(), lease, last: Position::START }))
+    }
+}
+
+/// An import in a transaction, on a connection that is closed if it does not come to its end.
+struct PostgresImport {
+    store: PostgresStore,
+    lease: Lease,
+    /// The last position that was written.
+    last: Position,
+}
+
+#[async_trait]
+impl Import for PostgresImport {
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
+        check_records(&records, self.last)?;
+        let Some(first) = records.first().map(Record::position) else { return Ok(()) };
         let (mut live, mut apart) = (CopyRows::new(), CopyRows::new());
         for record in &records {
-            match record {
-                Record::Live(_) => live.add(record),
-                Record::Archived(_) | Record::Erased(_) => apart.add(record),
-            }
+            let rows = match record {
+                Record::Live(_) => &mut live,
+                Record::Archived(_) | Record::Erased(_) => &mut apart,
+            };
+            rows.add(record).map_err(|error| {
+                let source = error.into();
+                TransferError::Invalid { at: record.position(), source }
+            })?;
+            self.last = record.position();
         }
-        let first = records.first().map(Record::position).unwrap_or_default();
         for (rows, sql) in [(live, COPY_EVENTS), (apart, COPY_ARCHIVE)] {
-            copy(&mut tx, sql, rows).await.map_err(|error| {
-                // Of the laws of a log, the constraints know.
-                if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) {
+            self.copy(sql, rows).await.map_err(|error| {
+                // Of ids and versions that are there twice in one table, the constraints know.
+                if is_unique_violation(&error) {
                     TransferError::Unordered { at: first }
                 } else {
-                    store_error(WRITE, error).into()
+                    error.into()
                 }
             })?;
         }
-        let set = sqlx::query_file_scalar!("src/sql/set_position.sql", column(end.0)).fetch_one(&mut *tx);
-        database.within(WRITE, set).await?;
-        Ok(self.commit(tx).await?)
+        Ok(())
     }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), TransferError> {
+        self.check().await?;
+        let Self { store, mut lease, last } = *self;
+        let database = store.database();
+        if last > Position::START {
+            let set =
+                sqlx::query_file_scalar!("src/sql/set_position.sql", column(last.0)).fetch_one(&mut *lease);
+            database.within(WRITE, set).await?;
+        }
+        lease.commit(database, WRITE).await?;
+        lease.put_back();
+        store.wake();
+        Ok(())
+    }
+}
+
+impl PostgresImport {
+    /// Sends rows. Each wait is bounded: a server that has fallen silent does not keep the import for ever.
+    async fn copy(&mut self, sql: &str, rows: CopyRows) -> Result<(), StoreError> {
+        let Some(bytes) = rows.finish() else { return Ok(()) };
+        let database = self.store.database();
+        let mut copy = database.within(WRITE, self.lease.copy_in_raw(sql)).await?;
+        for chunk in bytes.chunks(COPY_BYTES) {
+            database.within(WRITE, copy.send(chunk)).await?;
+        }
+        database.within(WRITE, copy.finish()).await?;
+        Ok(())
+    }
+
+    /// Looks at all that was written, in pages.
+    async fn check(&mut self) -> Result<(), TransferError> {
+        let database = self.store.database();
+        let indexed = sqlx::query_file!("src/sql/by_index.sql").fetch_all(&mut *self.lease);
+        database.within(WRITE, indexed).await?;
+        let mut check = LogCheck::default();
+        // No name is empty, so all streams come after the empty ones.
+        let (mut category, mut stream, mut version) = (String::new(), String::new(), 0);
+        loop {
+            let rows =
+                sqlx::query_file_as!(Written, "src/sql/by_stream.sql", category, stream, version, PAGE_ROWS)
+                    .fetch_all(&mut *self.lease);
+            let mut rows = database.within(WRITE, rows).await?;
+            for row in &rows {
+                row.check(&mut check)?;
+            }
+            let Some(last) = rows.pop() else { return check.end() };
+            (category, stream, version) = (last.category, last.stream, last.version);
+        }
+    }
+}
+
+/// What an import has written of an event.
+struct Written {
+    category: String,
+    stream: String,
+    version: i64,
+    position: i64,
+    name: Option<String>,
+    is_archived: bool,
+    /// Whether its version or its id is there once more.
+    is_twice: bool,
+}
+
+impl Written {
+    fn check(&self, check: &mut LogCheck) -> Result<(), TransferError> {
+        let position = Position(number(self.position));
+        if self.is_twice {
+            return Err(TransferError::Unordered { at: position });
+        }
+        let stream = StreamId::new(&self.category, &self.stream)
+            .map_err(|source| Fault::BadName { name: self.stream.clone(), source }.during(WRITE))?;
+        let part = match (&self.name, self.is_archived) {
+            (None, _) => Part::Erased,
+            (Some(_), true) => Part::Archived,
+            (Some(_), false) => Part::Live,
+        };
+        check.next(Entry {
+            stream: &stream,
+            version: Version(number(self.version)),
+            position,
+            part,
+            name: self.name.as_deref().unwrap_or_default(),
+        })
+    }
+}
+
+fn is_unique_violation(error: &StoreError) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<sqlx::Error>())
+        .and_then(sqlx::Error::as_database_error)
+        .is_some_and(DatabaseError::is_unique_violation)
 }
 
 impl PostgresStore {
@@ -192,18 +324,6 @@ const COPY_EVENTS: &str = "COPY factum_events (position, version, recorded_at, e
 const COPY_ARCHIVE: &str = "COPY factum_archive (position, version, recorded_at, event_id, schema_version, category, \
     stream, name, codec, payload, metadata) FROM STDIN (FORMAT binary)";
 
-async fn copy(connection: &mut PgConnection, sql: &str, rows: CopyRows) -> Result<(), sqlx::Error> {
-    let Some(bytes) = rows.finish() else { return Ok(()) };
-    let mut copy = connection.copy_in_raw(sql).await?;
-    for chunk in bytes.chunks(COPY_BYTES) {
-        if let Err(error) = copy.send(chunk).await {
-            copy.abort("it could not be sent").await?;
-            return Err(error);
-        }
-    }
-    copy.finish().await.map(drop)
-}
-
 /// Rows in the binary form of `COPY`, which the manual of Postgres describes under that command.
 struct CopyRows {
     bytes: Vec<u8>,
@@ -218,45 +338,52 @@ impl CopyRows {
         Self { bytes, rows: 0 }
     }
 
-    fn add(&mut self, record: &Record) {
+    /// Fails for what no column has.
+    fn add(&mut self, record: &Record) -> Result<(), TryFromIntError> {
         const COLUMNS: i16 = 11;
         self.rows += 1;
         self.bytes.extend(COLUMNS.to_be_bytes());
         match record {
             Record::Live(event) | Record::Archived(event) => {
-                self.place(event.position, event.version, event.recorded_at, event.id);
-                let schema_version = i32::try_from(event.schema_version).unwrap_or(i32::MAX);
-                self.field(Some(&schema_version.to_be_bytes()));
-                self.field(Some(event.stream.category().as_bytes()));
-                self.field(Some(event.stream.id().as_bytes()));
-                self.field(Some(event.name.as_str().as_bytes()));
-                self.field(Some(event.codec.as_bytes()));
-                self.field(Some(&event.payload));
-                self.field(Some(event.metadata.to_json().as_bytes()));
+                self.place(event.position, event.version, event.recorded_at, event.id)?;
+                self.field(Some(&i32::try_from(event.schema_version)?.to_be_bytes()))?;
+                self.field(Some(event.stream.category().as_bytes()))?;
+                self.field(Some(event.stream.id().as_bytes()))?;
+                self.field(Some(event.name.as_str().as_bytes()))?;
+                self.field(Some(event.codec.as_bytes()))?;
+                self.field(Some(&event.payload))?;
+                self.field(Some(event.metadata.to_json().as_bytes()))
             }
             Record::Erased(place) => {
-                self.place(place.position, place.version, place.recorded_at, place.id);
-                self.field(None);
-                self.field(Some(place.stream.category().as_bytes()));
-                self.field(Some(place.stream.id().as_bytes()));
-                (0..4).for_each(|_| self.field(None));
+                self.place(place.position, place.version, place.recorded_at, place.id)?;
+                self.field(None)?;
+                self.field(Some(place.stream.category().as_bytes()))?;
+                self.field(Some(place.stream.id().as_bytes()))?;
+                (0..4).try_for_each(|_| self.field(None))
             }
         }
     }
 
-    fn place(&mut self, position: Position, version: Version, recorded_at: DateTime<Utc>, id: EventId) {
+    fn place(
+        &mut self,
+        position: Position,
+        version: Version,
+        recorded_at: DateTime<Utc>,
+        id: EventId,
+    ) -> Result<(), TryFromIntError> {
         /// 2000-01-01, from which Postgres counts, in microseconds since 1970.
         const EPOCH: i64 = 946_684_800_000_000;
-        self.field(Some(&column(position.0).to_be_bytes()));
-        self.field(Some(&column(version.0).to_be_bytes()));
-        self.field(Some(&(recorded_at.timestamp_micros() - EPOCH).to_be_bytes()));
-        self.field(Some(id.0.as_bytes()));
+        self.field(Some(&i64::try_from(position.0)?.to_be_bytes()))?;
+        self.field(Some(&i64::try_from(version.0)?.to_be_bytes()))?;
+        self.field(Some(&(recorded_at.timestamp_micros() - EPOCH).to_be_bytes()))?;
+        self.field(Some(id.0.as_bytes()))
     }
 
-    fn field(&mut self, value: Option<&[u8]>) {
-        let length = value.map_or(-1, |value| i32::try_from(value.len()).unwrap_or(i32::MAX));
+    fn field(&mut self, value: Option<&[u8]>) -> Result<(), TryFromIntError> {
+        let length = value.map_or(Ok(-1), |value| i32::try_from(value.len()))?;
         self.bytes.extend(length.to_be_bytes());
         self.bytes.extend(value.unwrap_or_default());
+        Ok(())
     }
 
     /// `None`, if there are no rows.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use factum_core::store::verdict::Place;
-use factum_core::transfer::{self, Record};
+use factum_core::transfer::check::{Entry, LogCheck, Part};
+use factum_core::transfer::{self, Record, TransferError};
 use factum_core::{
     BoxError, Checkpoint, Codec, EventId, EventName, Metadata, Position, RecordedEvent, StoreError,
     StoreErrorKind, StreamId, Version,
@@ -85,6 +86,45 @@ pub(crate) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let event = read.event(read.stream(9, 10)?)?;
     let is_archived = read.number(11, "archived")? == 1;
     Ok(if is_archived { Record::Archived(event) } else { Record::Live(event) })
+}
+
+/// What an import has written of an event: a row of `by_stream.sql`.
+pub(crate) struct Written {
+    pub(crate) stream: StreamId,
+    pub(crate) version: Version,
+    position: Position,
+    part: Part,
+    name: Option<String>,
+    /// Whether its version or its id is there once more.
+    is_twice: bool,
+}
+
+impl Written {
+    pub(crate) fn of(row: &SqliteRow) -> Result<Self, StoreError> {
+        let read = Reading { row, operation: "write records", position_at: 3 };
+        let name: Option<String> = read.column(4, "name")?;
+        let is_archived = read.number(5, "archived")? == 1;
+        Ok(Self {
+            stream: read.stream(0, 1)?,
+            version: Version(read.number(2, "version")?),
+            position: Position(read.number(3, "position")?),
+            part: match (&name, is_archived) {
+                (None, _) => Part::Erased,
+                (Some(_), true) => Part::Archived,
+                (Some(_), false) => Part::Live,
+            },
+            name,
+            is_twice: read.number(6, "twice")? == 1,
+        })
+    }
+
+    pub(crate) fn check(&self, check: &mut LogCheck) -> Result<(), TransferError> {
+        if self.is_twice {
+            return Err(TransferError::Unordered { at: self.position });
+        }
+        let Self { ref stream, version, position, part, .. } = *self;
+        check.next(Entry { stream, version, position, part, name: self.name.as_deref().unwrap_or_default() })
+    }
 }
 
 /// A checkpoint, and the event that the log has there: a row of `checkpoint.sql`.

@@ -566,10 +566,19 @@ caught! {
         transfer::a_copy_is_the_same_store
         transfer::a_copy_knows_erased_ids
         transfer::an_import_needs_an_empty_store
-        transfer::records_that_are_no_log_are_refused;
-    imports_one_by_one: whole::ImportsOneByOne =>
+        transfer::records_that_are_no_log_are_refused
+        transfer::an_import_happens_whole_or_not_at_all;
+    imports_over_what_is_there: whole::ImportsOverWhatIsThere =>
+        transfer::an_import_needs_an_empty_store;
+    notes_its_imports: whole::NotesItsImports =>
         transfer::a_torn_export_is_refused
+        transfer::a_copy_is_the_same_store;
+    cuts_to_what_fits: whole::CutsToWhatFits =>
+        transfer::records_out_of_range_are_refused;
+    imports_what_is_no_log: whole::ImportsWhatIsNoLog =>
         transfer::records_that_are_no_log_are_refused;
+    keeps_half_an_import: whole::KeepsHalfAnImport =>
+        transfer::an_import_happens_whole_or_not_at_all;
 
     counts_no_changes: whole::CountsNoChanges =>
         transfer::an_export_of_a_changing_store_is_refused;

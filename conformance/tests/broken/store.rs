@@ -9,7 +9,7 @@ use factum_core::retention::Retention;
 use factum_core::store::{
     Append, Appended, CategoryPage, Cursor, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
 };
-use factum_core::transfer::{Record, Transfer, TransferError};
+use factum_core::transfer::{Import, Record, Transfer, TransferError};
 use factum_core::{
     AppendError, Checkpoint, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent,
     StoreError, StreamId, Transactional, Version,
@@ -95,8 +95,8 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         store.changes().await
     }
 
-    async fn write_records(&self, store: &MemoryStore, records: Vec<Record>) -> Result<(), TransferError> {
-        store.write_records(records).await
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        store.begin_import().await
     }
 
     async fn delete_stream(
@@ -287,8 +287,8 @@ impl<B: Fault> Transfer for BrokenStore<B> {
         self.fault.changes(&self.store).await
     }
 
-    async fn write_records(&self, records: Vec<Record>) -> Result<(), TransferError> {
-        self.fault.write_records(&self.store, records).await
+    async fn begin_import(&self) -> Result<Box<dyn Import>, TransferError> {
+        self.fault.begin_import(&self.store).await
     }
 }
 

@@ -20,3 +20,4 @@ mod round_trips;
 mod sessions;
 mod transaction;
 mod waiting;
+mod transfer;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use factum_core::retention::Retention;
 use factum_core::store::Uncommitted;
+use factum_core::transfer::{Transfer as _, TransferError};
 use factum_core::{
     AppendError, Checkpoint, Checkpoints, EventStore, Expected, Position, StoreErrorKind, Transactional,
     Version,
@@ -699,4 +700,32 @@ async fn a_listener_that_went_deaf_hears_again() {
         let (waited, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("hears of it");
         waited.expect("waits");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_into_silence_ends_in_time_and_leaves_nothing() {
+    let (source, database) = (database().await, database().await);
+    let source = store(&source).await;
+    source.append(one("1", Expected::Any)).await.expect("appends");
+    let records = source.read_records(Position::START, 1, 1).await.expect("reads");
+    let (copy, proxy) = through_a_proxy(&database, hasty()).await;
+    for is_written in [false, true] {
+        let mut import = copy.begin_import().await.expect("it is empty");
+        if is_written {
+            import.write(records.clone()).await.expect("writes");
+        }
+        proxy.silence();
+        let lost =
+            async { if is_written { import.finish().await } else { import.write(records.clone()).await } };
+        let lost = tokio::time::timeout(PATIENCE, lost).await.expect("in time").expect_err("nobody answers");
+        let TransferError::Store(error) = lost else { panic!("the store is ill, and not {lost:?}") };
+        assert_eq!(*error.kind(), StoreErrorKind::Busy);
+        proxy.heal().expect("heals");
+        until(&mut stranger(&database).await, ALL_IS_QUIET).await;
+    }
+    assert_eq!(copy.read_records(Position::START, 1, 1).await.expect("reads"), []);
+    let mut import = copy.begin_import().await.expect("it is empty");
+    import.write(records).await.expect("writes");
+    import.finish().await.expect("commits");
+    assert_eq!(positions(&all_events(&copy).await), [1]);
 }

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::SubsecRound as _;
 use factum_core::retention::{Closing, Retention, TRUNCATED};
 use factum_core::store::{
     Append, Appended, CategoryPage, Cursor, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
 };
-use factum_core::transfer::{Record, Transfer, TransferError};
+use factum_core::transfer::{Import, Record, Transfer, TransferError};
 use factum_core::{
     AppendError, EventId, EventName, EventStore, Expected, Invalid, Position, RecordedEvent, StoreError,
     StreamId, Transactional, Version,
 };
 use factum_core::{NewEvent, StreamClosed};
 use factum_memory::{MemoryStore, MemoryTx};
+use futures_util::FutureExt as _;
 
 use crate::store::{Fault, all};
 
@@ -392,7 +394,15 @@ impl Fault for CountsWhatClosesStreams {
 pub(crate) struct ImportsByAppending;
 #[async_trait]
 impl Fault for ImportsByAppending {
-    async fn write_records(&self, store: &MemoryStore, records: Vec<Record>) -> Result<(), TransferError> {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        Ok(Box::new(Appends(store.clone())))
+    }
+}
+
+struct Appends(MemoryStore);
+#[async_trait]
+impl Import for Appends {
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
         for record in records {
             let (Record::Live(event) | Record::Archived(event)) = record else { continue };
             let new = NewEvent {
@@ -403,22 +413,149 @@ impl Fault for ImportsByAppending {
                 payload: event.payload,
                 metadata: event.metadata,
             };
-            let _ = store.append(Append::to(event.stream, Expected::Any, vec![new])).await;
+            let _ = self.0.append(Append::to(event.stream, Expected::Any, vec![new])).await;
         }
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), TransferError> {
         Ok(())
     }
 }
 
-/// Imports one record after the other, up to the first that is wrong.
+/// Keeps what was written of an import that does not come to its end.
 #[derive(Default)]
-pub(crate) struct ImportsOneByOne;
+pub(crate) struct KeepsHalfAnImport;
 #[async_trait]
-impl Fault for ImportsOneByOne {
-    async fn write_records(&self, store: &MemoryStore, records: Vec<Record>) -> Result<(), TransferError> {
-        for record in records {
-            store.write_records(vec![record]).await?;
+impl Fault for KeepsHalfAnImport {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        Ok(Box::new(Half(Some(store.begin_import().await?))))
+    }
+}
+
+struct Half(Option<Box<dyn Import>>);
+#[async_trait]
+impl Import for Half {
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
+        self.0.as_mut().unwrap().write(records).await
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), TransferError> {
+        self.0.take().unwrap().finish().await
+    }
+}
+impl Drop for Half {
+    fn drop(&mut self) {
+        if let Some(import) = self.0.take() {
+            // The memory store waits for nobody here.
+            let _ = import.finish().now_or_never();
         }
+    }
+}
+
+/// Takes what it is given for a log: makes one of it where it is none.
+#[derive(Default)]
+pub(crate) struct ImportsWhatIsNoLog;
+#[async_trait]
+impl Fault for ImportsWhatIsNoLog {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        Ok(Box::new(Whatever {
+            import: store.begin_import().await?,
+            store: store.clone(),
+            events: Vec::new(),
+        }))
+    }
+}
+
+struct Whatever {
+    import: Box<dyn Import>,
+    store: MemoryStore,
+    events: Vec<Record>,
+}
+#[async_trait]
+impl Import for Whatever {
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
+        self.events.extend(records);
         Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), TransferError> {
+        let Self { mut import, store, events } = *self;
+        match import.write(events.clone()).await {
+            Ok(()) => import.finish().await,
+            // What is lawful by itself, at least.
+            Err(TransferError::Unordered { at }) => {
+                drop(import);
+                let rest = events.into_iter().take_while(|record| record.position() < at).collect();
+                let mut import = store.begin_import().await?;
+                import.write(rest).await?;
+                import.finish().await
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Cuts what is out of range to what fits.
+#[derive(Default)]
+pub(crate) struct CutsToWhatFits;
+#[async_trait]
+impl Fault for CutsToWhatFits {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        Ok(Box::new(Cut(store.begin_import().await?)))
+    }
+}
+
+struct Cut(Box<dyn Import>);
+#[async_trait]
+impl Import for Cut {
+    async fn write(&mut self, mut records: Vec<Record>) -> Result<(), TransferError> {
+        let most = u64::try_from(i64::MAX).unwrap();
+        for record in &mut records {
+            let Record::Live(event) = record else { continue };
+            event.position.0 = event.position.0.min(most);
+            event.version.0 = event.version.0.min(most);
+            event.schema_version = event.schema_version.clamp(1, i32::MAX.unsigned_abs());
+            event.recorded_at = event.recorded_at.trunc_subsecs(6);
+        }
+        self.0.write(records).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), TransferError> {
+        self.0.finish().await
+    }
+}
+
+/// Notes in the log that an import has begun.
+#[derive(Default)]
+pub(crate) struct NotesItsImports;
+#[async_trait]
+impl Fault for NotesItsImports {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        let note = NewEvent {
+            id: EventId::new(),
+            name: EventName::new("imported").unwrap(),
+            schema_version: 1,
+            codec: "json".into(),
+            payload: "{}".into(),
+            metadata: factum_core::Metadata::default(),
+        };
+        let stream = StreamId::new("store", "imports").unwrap();
+        store.append(Append::to(stream, Expected::Any, vec![note])).await.unwrap();
+        MemoryStore::new().begin_import().await
+    }
+}
+
+/// Sees only at the end of an import that a store was not empty, and writes over it.
+#[derive(Default)]
+pub(crate) struct ImportsOverWhatIsThere;
+#[async_trait]
+impl Fault for ImportsOverWhatIsThere {
+    async fn begin_import(&self, store: &MemoryStore) -> Result<Box<dyn Import>, TransferError> {
+        match store.begin_import().await {
+            Err(TransferError::NotEmpty { .. }) => MemoryStore::new().begin_import().await,
+            begun => begun,
+        }
     }
 }
 
