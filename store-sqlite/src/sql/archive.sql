@@ -12,7 +12,8 @@ INSERT INTO factum_events
 SELECT
     max(
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'factum_events'), 0),
-        coalesce((SELECT max(position) FROM factum_events), 0)
+        coalesce((SELECT max(position) FROM factum_events), 0),
+        coalesce((SELECT max(position) FROM factum_archive), 0)
     ) + 1,
     ?3, ?1, ?2, ?4, ?5, 1, 'json', ?6, '{}', x'7b7d';
 

@@ -3,7 +3,8 @@
 SELECT
     max(
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'factum_events'), 0),
-        coalesce((SELECT max(position) FROM factum_events), 0)
+        coalesce((SELECT max(position) FROM factum_events), 0),
+        coalesce((SELECT max(position) FROM factum_archive), 0)
     ),
     (
         SELECT json_group_array(

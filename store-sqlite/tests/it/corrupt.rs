@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::fs;
 
+use factum_core::retention::Retention;
 use factum_core::store::{Page, ReadAll};
-use factum_core::{EventStore, Position, StoreError, StoreErrorKind};
+use factum_core::{EventStore, Expected, Position, StoreError, StoreErrorKind};
 use factum_sqlite::SqliteStore;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::support::{file, one, ready, stranger};
+use crate::support::{file, one, ready, stranger, stream};
 
 async fn read(store: &SqliteStore) -> Result<Page, StoreError> {
     store.read_all(ReadAll::after(Position::START).limit(1000)).await
@@ -95,4 +96,20 @@ async fn memory_is_no_file() {
     let error = SqliteStore::connect(":memory:").await.expect_err("no log");
     assert_eq!(error.kind(), &StoreErrorKind::Other);
     assert!(error.source().expect("says why").to_string().starts_with("the journal mode is memory"));
+}
+
+#[tokio::test]
+async fn a_position_of_the_archive_is_not_used_again_either() {
+    let (store, dir) = ready().await;
+    store.append(one("a")).await.expect("appends");
+    // As an import of an older program could leave it, that was cut off.
+    let apart = "INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
+                 VALUES (7, x'00190000000007000800000000000007', 'test', 'b', 1, 0)";
+    stranger(&file(&dir)).await.execute(apart).await.expect("writes");
+    assert_eq!(store.append(one("c")).await.expect("appends").position, Position(8));
+
+    let apart = apart.replace("(7, x'0019", "(20, x'0119");
+    stranger(&file(&dir)).await.execute(AssertSqlSafe(apart.replace("'b'", "'d'"))).await.expect("writes");
+    let closed = store.archive_stream(&stream("a"), Expected::Any).await.expect("is there");
+    assert_eq!(closed.position, Position(21));
 }
