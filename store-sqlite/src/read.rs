@@ -28,17 +28,23 @@ pub(crate) async fn read_stream(database: &Database, read: ReadStream) -> Result
 
 /// The statement of a page of a stream, and its arguments.
 pub(crate) fn stream_query(read: &ReadStream, wanted: usize) -> (&'static str, SqliteArguments) {
-    let (sql, version) = match read.cursor {
-        Cursor::After(version) => (include_str!("sql/read_stream.sql"), version),
-        Cursor::Before(version) => (include_str!("sql/read_stream_back.sql"), version),
+    let sql = match read.cursor {
+        Cursor::After(_) => include_str!("sql/read_stream.sql"),
+        Cursor::Before(_) => include_str!("sql/read_stream_back.sql"),
     };
-    let values = Values::default()
+    (sql, stream_values(read, wanted))
+}
+
+/// The arguments of a statement that reads a page of a stream, wherever it is kept.
+pub(crate) fn stream_values(read: &ReadStream, wanted: usize) -> SqliteArguments {
+    let (Cursor::After(version) | Cursor::Before(version)) = read.cursor;
+    Values::default()
         .and(read.stream.category())
         .and(read.stream.id())
         .and(column(version.0))
         // One more than wanted tells whether there is more.
-        .and(rows_max(wanted.saturating_add(1)));
-    (sql, values.done())
+        .and(rows_max(wanted.saturating_add(1)))
+        .done()
 }
 
 /// The page of a stream that these rows make.

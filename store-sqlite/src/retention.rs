@@ -54,13 +54,12 @@ impl Retention for SqliteStore {
         let database = self.database();
         database.check_schema("read").await?;
         let wanted = database.wanted(read.limit, read.bytes);
-        let (after, before) = match read.cursor {
-            Cursor::After(version) => (Some(read::column(version.0)), None),
-            Cursor::Before(version) => (None, Some(read::column(version.0))),
+        // Two statements, since one that reads either way sorts all of the stream for each page.
+        let sql = match read.cursor {
+            Cursor::After(_) => include_str!("sql/read_archived.sql"),
+            Cursor::Before(_) => include_str!("sql/read_archived_back.sql"),
         };
-        let values = Values::default().and(read.stream.category()).and(read.stream.id());
-        let values = values.and(after).and(read::rows_max(wanted.saturating_add(1))).and(before).done();
-        let rows = read::select(database, include_str!("sql/read_archived.sql"), values).await?;
+        let rows = read::select(database, sql, read::stream_values(&read, wanted)).await?;
         read::stream_page(database, &read, wanted, &rows)
     }
 }

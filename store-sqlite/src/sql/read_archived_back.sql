@@ -1,0 +1,6 @@
+-- ?1: category, ?2: id, ?3: before this version, ?4: the most rows.
+SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload
+FROM factum_archive
+WHERE category = ?1 AND stream = ?2 AND version < ?3 AND name IS NOT NULL
+ORDER BY version DESC
+LIMIT ?4;
