@@ -9,6 +9,7 @@ mod full;
 mod group;
 mod migrated;
 mod migration;
+mod plans;
 mod processes;
 mod support;
 mod transaction;
