@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use factum_core::store::{Append, ReadAll};
+use factum_core::retention::Retention;
+use factum_core::store::{Append, ReadAll, ReadStream};
+use factum_core::transfer::{Transfer, export, import};
 use factum_core::{
-    AppendError, Checkpoints, EventStore, Expected, NewEvent, Position, StoreErrorKind, Transactional,
-    Version,
+    AppendError, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, StoreErrorKind, StreamId,
+    Transactional, Version,
 };
 use factum_sqlite::SqliteStore;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Executor, SqlSafeStr};
+use tempfile::TempDir;
 
 use crate::support::{event, everything, execute, file, one, ready, stranger};
 
@@ -171,18 +174,17 @@ async fn the_applications_own_migrations_live_beside_ours() {
     store.append(one("a")).await.expect("appends");
 }
 
-/// A database as an older program left it: a frozen copy, which is never changed.
-async fn old_database(path: &Path) {
-    let mut connection = stranger(path).await;
-    sqlx::raw_sql(include_str!("../schemas/0002.sql")).execute(&mut connection).await.expect("loads");
+/// A store over a database as an older program left it: a frozen copy, which is never changed.
+async fn old_store(dir: &TempDir, schema: &'static str) -> SqliteStore {
+    std::fs::File::create(file(dir)).expect("a file");
+    sqlx::raw_sql(schema).execute(&mut stranger(&file(dir)).await).await.expect("loads");
+    SqliteStore::connect(file(dir)).await.expect("opens")
 }
 
 #[tokio::test]
 async fn what_an_older_program_has_recorded_is_read_and_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
-    std::fs::File::create(file(&dir)).expect("a file");
-    old_database(&file(&dir)).await;
-    let store = SqliteStore::connect(file(&dir)).await.expect("opens");
+    let store = old_store(&dir, include_str!("../schemas/0002.sql")).await;
     let old = StoreErrorKind::NotMigrated { found: Some(2), needed: NEEDED };
     assert_eq!(refusal(&store).await, old);
     store.migrate().await.expect("migrates");
@@ -211,4 +213,59 @@ async fn what_an_older_program_has_recorded_is_read_and_goes_on() {
         store.append(Append::to("order/9".parse().expect("a stream"), Expected::Any, vec![again])).await;
     assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_an_older_program_has_set_apart_stays_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = old_store(&dir, include_str!("../schemas/0003.sql")).await;
+    assert_eq!(refusal(&store).await, StoreErrorKind::NotMigrated { found: Some(3), needed: NEEDED });
+    store.migrate().await.expect("migrates");
+
+    let order = |id: &str| StreamId::new("order", id).expect("a name");
+    let whole = async |id: &str| {
+        let page = store.read_stream(ReadStream::new(order(id))).await.expect("reads");
+        let facts = page.events.into_iter().map(|event| (event.version.0, event.name.as_str().to_owned()));
+        facts.collect::<Vec<_>>()
+    };
+    let named = |facts: &[(u64, &str)]| {
+        facts.iter().map(|&(version, name)| (version, name.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(whole("3").await, named(&[(2, "factum.truncated"), (3, "order.shipped")]));
+    assert_eq!(whole("4").await, named(&[(3, "factum.archived")]));
+    assert_eq!(whole("5").await, named(&[(3, "factum.deleted")]));
+    let restored =
+        [(1, "order.placed"), (2, "order.shipped"), (3, "factum.archived"), (4, "factum.restored")];
+    assert_eq!(whole("6").await, named(&restored));
+    for (read, versions) in
+        [(ReadStream::new(order("4")), [1, 2]), (ReadStream::new(order("4")).before(Version::END), [2, 1])]
+    {
+        let archived = store.read_archived(read).await.expect("reads").events;
+        assert_eq!(archived.iter().map(|event| event.version.0).collect::<Vec<_>>(), versions);
+    }
+    let spend = store.checkpoint("spend").await.expect("is of this log");
+    assert_eq!(spend.position, Position(17));
+
+    // A copy of it is the same, so it is a log; and it has seen none of the changes that are counted from now on.
+    let (mut exported, mut again) = (Vec::new(), Vec::new());
+    assert_eq!(export(&store, &mut exported).await.expect("exports"), 18);
+    let (copy, _folder) = ready().await;
+    import(&copy, &exported[..]).await.expect("imports");
+    export(&copy, &mut again).await.expect("exports");
+    assert_eq!(again.escape_ascii().to_string(), exported.escape_ascii().to_string());
+    assert_eq!(store.changes().await.expect("counts"), 0);
+
+    // The ids of what was erased are known, and what was archived comes back.
+    let erased = EventId("00190000-0000-0700-0800-000000000009".parse().expect("an id"));
+    let reused = Append::to(order("9"), Expected::Any, vec![NewEvent { id: erased, ..event() }]);
+    let reused = store.append(reused).await;
+    assert!(matches!(reused, Err(AppendError::IdReused(_))), "{reused:?}");
+    assert!(matches!(store.append(one_of(order("5"))).await, Err(AppendError::Closed(_))));
+    assert_eq!(store.restore_stream(&order("4")).await.expect("is archived").position, Position(22));
+    assert_eq!(whole("4").await.len(), 4);
+    assert_eq!(store.changes().await.expect("counts"), 1);
+}
+
+fn one_of(stream: StreamId) -> Append {
+    Append::to(stream, Expected::Any, vec![event()])
 }
