@@ -111,7 +111,8 @@ pub trait Retention: EventStore {
 
     /// Brings an archived stream back, and says so in it with an event named `factum.restored`.
     ///
-    /// A stream that is not archived answers with its last event.
+    /// A stream that is not archived answers with its last event, whatever that is. So one that was restored before answers as
+    /// it did then only until something is appended to it, and later with that.
     ///
     /// # Errors
     ///

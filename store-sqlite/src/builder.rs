@@ -106,6 +106,10 @@ impl Builder {
     /// # Panics
     ///
     /// Outside a tokio runtime. The store works as long as that runtime does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves at most an empty file, or one that is set to write-ahead logging.
     pub async fn connect(self) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(&self).await
     }

@@ -45,7 +45,8 @@
 //!
 //! # Cancel safety
 //!
-//! Every future may be dropped at any point: what was begun is rolled back or finished, and the store stays usable.
+//! Every future may be dropped at any point: what was begun is rolled back or finished, and the store stays usable. Each method
+//! says what is known of its outcome then; reading changes nothing.
 
 mod append;
 mod builder;
@@ -105,6 +106,10 @@ impl SqliteStore {
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Builder::connect`].
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).connect().await
     }
@@ -192,6 +197,16 @@ impl fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl EventStore for SqliteStore {
+    /// Appends, together with others that wait for the connection that writes.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; of kind [`Busy`](factum_core::StoreErrorKind::Busy) if a transaction held that connection for too long.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: it may be queued, and is then committed without its caller. All of it
+    /// or nothing; repeating it with the same ids tells.
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.database().limits)?;
         self.database().check_schema("append").await?;
@@ -219,6 +234,14 @@ impl EventStore for SqliteStore {
     }
 
     /// Looks every 10 ms for what other processes have written, once for all who wait.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waiting changes nothing, and may be given up and begun anew.
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.database().check_schema("wait").await?;
         read::wait(self.database(), after).await
@@ -232,6 +255,16 @@ impl Checkpoints for SqliteStore {
         checkpoint::read(self.database(), subscription).await
     }
 
+    /// Moves it in one transaction of the connection that writes, for whose turn it waits as appends do.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; of kind [`CheckpointMoved`](factum_core::StoreErrorKind::CheckpointMoved) or
+    /// [`ForeignCheckpoint`](factum_core::StoreErrorKind::ForeignCheckpoint) if it was not there, or not of this log.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: it was moved, or not. Reading it tells.
     async fn move_checkpoint(
         &self,
         subscription: &str,
@@ -261,6 +294,14 @@ impl Transactional for SqliteStore {
     }
 
     /// Appends as part of `tx`, which is the only one that writes from its beginning on: nothing overtakes it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]. A conflict leaves `tx` as it was; after an error of the store it had better be dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the append is part of `tx`: drop that, too.
     async fn append_in(&self, tx: &mut SqliteTx, append: Append) -> Result<Uncommitted, AppendError> {
         append.check(&self.database().limits)?;
         self.database().check_schema("append").await?;
@@ -278,12 +319,31 @@ impl Transactional for SqliteStore {
         read::stream_page(database, &read, wanted, &answers.pop().unwrap_or_default())
     }
 
+    /// Commits `tx`, and wakes those of this process who wait for what was appended in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; of kind [`OutcomeUnknown`](factum_core::StoreErrorKind::OutcomeUnknown) if the disk failed meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of it, or nothing.
     async fn commit(&self, tx: SqliteTx) -> Result<(), StoreError> {
         checkpoint::commit(tx).await?;
         read::tell(self.database()).await;
         Ok(())
     }
 
+    /// Moves the checkpoint in `tx`, and commits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as of [`move_checkpoint`](Checkpoints::move_checkpoint) and [`commit`](Transactional::commit). Then
+    /// nothing of `tx` has happened, unless the outcome is said to be unknown.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of it, or nothing. Reading the checkpoint tells.
     async fn commit_with_checkpoint(
         &self,
         tx: SqliteTx,
