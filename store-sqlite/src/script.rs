@@ -22,6 +22,7 @@ pub(crate) async fn run(
     sql: &'static str,
     arguments: SqliteArguments,
 ) -> Result<Answers, Fault> {
+    tracing::trace!("a script goes to the writing connection");
     let mut results = connection.fetch_many(sqlx::query_with(sql, arguments));
     let mut answers = Vec::new();
     let mut rows = Vec::new();
@@ -41,6 +42,7 @@ pub(crate) async fn rows(
     sql: &'static str,
     arguments: SqliteArguments,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    tracing::trace!("a statement goes to a reading connection");
     sqlx::query_with(sql, arguments).fetch_all(pool).await
 }
 

@@ -11,5 +11,6 @@ mod migrated;
 mod migration;
 mod plans;
 mod processes;
+mod round_trips;
 mod support;
 mod transaction;
