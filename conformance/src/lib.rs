@@ -98,6 +98,7 @@ mod wait;
 pub mod __private;
 
 pub use self::fixture::{Fixture, Tx};
+pub use self::transfer::copy_from_to;
 
 /// The promises, in a module for every area: functions that panic if the store of the fixture breaks them.
 pub mod promises {

@@ -52,11 +52,44 @@ async fn assert_holds_nothing(store: &impl Transfer) {
 /// What is exported, imported and exported again is the same bytes; and the copy is read, repeated and continued like the
 /// store that it was made of.
 pub async fn a_copy_is_the_same_store<F: Fixture>(fixture: F) {
-    let store = fixture.store();
+    assert_copied(fixture.store(), F::empty().await.store()).await;
+}
+
+/// That a store of one kind and its copy in a store of another are the same: what is exported of them is the same bytes, and
+/// they are read, repeated and continued alike. For those who have two kinds of stores.
+///
+/// ```
+/// # use factum_conformance::Fixture;
+/// # use factum_memory::MemoryStore;
+/// # struct Memory(MemoryStore);
+/// # impl Fixture for Memory {
+/// #     type Store = MemoryStore;
+/// #     async fn empty() -> Self { Self(MemoryStore::new()) }
+/// #     fn store(&self) -> &MemoryStore { &self.0 }
+/// # }
+/// # type Mine = Memory;
+/// use factum_conformance::copy_from_to;
+///
+/// copy_from_to::<Memory, Mine>();
+/// copy_from_to::<Mine, Memory>();
+/// ```
+///
+/// # Panics
+///
+/// If they are not.
+pub fn copy_from_to<From: Fixture, To: Fixture>() {
+    crate::__private::run::<From, _>(async |from: From| {
+        assert_copied(from.store(), To::empty().await.store()).await;
+    });
+}
+
+async fn assert_copied<From, To>(store: &From, copy: &To)
+where
+    From: Retention + Transfer,
+    To: Retention + Transfer,
+{
     fill(store).await;
     let file = exported(store).await;
-    let other = F::empty().await;
-    let copy = other.store();
     import(copy, &file[..]).await.expect("it can be imported");
     assert_eq!(exported(copy).await.escape_ascii().to_string(), file.escape_ascii().to_string());
 
