@@ -1,9 +1,11 @@
 //! Appending in a transaction of the application's, which writes a row of its own too, beside two `INSERT`s.
 
+use std::ops::DerefMut;
+
 use factum::store::Append;
 use factum::{EventStore, Expected, StreamId, Transactional};
 use factum_benches::{Bench, LeastSql, Postgres, Raw, Sqlite, Turns, at_once, deposits};
-use sqlx::Transaction;
+use sqlx::Database;
 use uuid::Uuid;
 
 const CALLERS: [u32; 2] = [1, 8];
@@ -24,7 +26,8 @@ fn main() {
 
 fn compare<S, R>(bench: &Bench, name: &str, store: &S, raw: &R)
 where
-    S: EventStore + Transactional<Tx = Transaction<'static, R::Database>> + Clone,
+    S: EventStore + Transactional + Clone,
+    S::Tx: DerefMut<Target = <R::Database as Database>::Connection>,
     R: LeastSql,
 {
     bench.given(async {
@@ -40,7 +43,8 @@ where
 
 fn factum<'a, S, R>(turns: Turns<'a>, store: &S, callers: u32) -> Turns<'a>
 where
-    S: EventStore + Transactional<Tx = Transaction<'static, R::Database>> + Clone,
+    S: EventStore + Transactional + Clone,
+    S::Tx: DerefMut<Target = <R::Database as Database>::Connection>,
     R: LeastSql,
 {
     let store = store.clone();

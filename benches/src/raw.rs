@@ -7,7 +7,7 @@ use std::future::Future;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use sqlx::{Database, Encode, Executor, FromRow, IntoArguments, Pool, Postgres, Sqlite, Transaction, Type};
+use sqlx::{Database, Encode, Executor, FromRow, IntoArguments, Pool, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::{Account, Deposited};
@@ -18,13 +18,16 @@ pub trait LeastSql: Clone + Send + Sync + 'static {
     type Database: Database;
 
     /// The tables of all of this, where they are not there yet.
-    fn make_tables(tx: &mut Transaction<'static, Self::Database>) -> impl Future<Output = ()> + Send;
+    fn make_tables(
+        connection: &mut <Self::Database as Database>::Connection,
+    ) -> impl Future<Output = ()> + Send;
 
     /// One event in a new stream: one `INSERT`, which commits itself.
     fn create(&self) -> impl Future<Output = ()> + Send;
 
     /// A row of the application's own, written in a transaction.
-    fn order_in(tx: &mut Transaction<'static, Self::Database>) -> impl Future<Output = ()> + Send;
+    fn order_in(connection: &mut <Self::Database as Database>::Connection)
+    -> impl Future<Output = ()> + Send;
 
     /// The same row and an event, in a transaction of four statements.
     fn order_and_create(&self) -> impl Future<Output = ()> + Send;
@@ -127,9 +130,9 @@ where
 {
     type Database = DB;
 
-    async fn make_tables(tx: &mut Transaction<'static, DB>) {
+    async fn make_tables(connection: &mut DB::Connection) {
         for table in [DB::TABLE, ORDERS] {
-            sqlx::query(table).execute(&mut **tx).await.expect("a table");
+            sqlx::query(table).execute(&mut *connection).await.expect("a table");
         }
     }
 
@@ -137,8 +140,8 @@ where
         self.insert(Uuid::now_v7(), 1, &self.pool).await;
     }
 
-    async fn order_in(tx: &mut Transaction<'static, DB>) {
-        sqlx::query(ORDER).bind(1177_i64).execute(&mut **tx).await.expect("it can be written");
+    async fn order_in(connection: &mut DB::Connection) {
+        sqlx::query(ORDER).bind(1177_i64).execute(connection).await.expect("it can be written");
     }
 
     async fn order_and_create(&self) {

@@ -77,9 +77,9 @@ pub(crate) async fn one_event(store: &impl EventStore, id: &str) -> Vec<Recorded
 pub(crate) async fn follow<S: EventStore>(store: S, mut read: ReadAll, count: usize) -> Vec<RecordedEvent> {
     let mut seen = Vec::new();
     while seen.len() < count {
-        store.wait(read.after).await.expect("waiting is possible");
+        store.wait(read.after.position).await.expect("waiting is possible");
         let page = page(&store, &read).await;
-        read.after = page.checkpoint.position;
+        read.after = page.checkpoint;
         seen.extend(page.events);
     }
     seen

@@ -19,5 +19,5 @@ mod restarts;
 mod round_trips;
 mod sessions;
 mod transaction;
-mod waiting;
 mod transfer;
+mod waiting;
