@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::Turns;
 
-/// The words are those of criterion, in which the benches without a database are written.
+/// The words are those of criterion, by which the import is measured.
 #[derive(Parser, Clone, Debug)]
 pub(crate) struct Options {
     /// Only comparisons with this in their title.
