@@ -672,7 +672,9 @@ async fn a_connection_that_fell_silent_while_it_rested_is_replaced_soon() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_went_deaf_hears_again() {
     let database = database().await;
-    let (reader, proxy) = through_a_proxy(&database, hasty().poll_interval(PATIENCE)).await;
+    // Should it look just then, it may try again.
+    let builder = hasty().poll_interval(PATIENCE).retry_for(PATIENCE);
+    let (reader, proxy) = through_a_proxy(&database, builder).await;
     let writer = store(&database).await;
     let listens = "SELECT EXISTS (SELECT FROM pg_stat_activity
                    WHERE datname = current_database() AND query LIKE 'LISTEN%')";
