@@ -114,10 +114,12 @@ END
 $$;
 
 CREATE FUNCTION factum_head() RETURNS bigint
-LANGUAGE sql STABLE AS $$
-    SELECT greatest(
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN greatest(
         (SELECT max(position) FROM factum_events), (SELECT max(position) FROM factum_archive), 0
-    )
+    );
+END
 $$;
 
 CREATE FUNCTION factum_refuse_position(drawn bigint, head bigint) RETURNS void
