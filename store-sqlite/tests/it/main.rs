@@ -10,7 +10,11 @@ mod group;
 mod migrated;
 mod migration;
 mod plans;
+#[cfg(target_os = "linux")]
+mod power;
 mod processes;
 mod round_trips;
 mod support;
 mod transaction;
+#[cfg(target_os = "linux")]
+mod wal;
