@@ -102,7 +102,7 @@ impl Builder {
     /// unless told otherwise, not at all for zero. An append is repeated with its own ids, so it is recorded once.
     ///
     /// After this time no attempt begins. One that has begun takes as long as a [connection](Builder::acquire_timeout) and an
-    /// [answer](Builder::answer_timeout) may take. Where appends are concerned, only the pauses are counted.
+    /// [answer](Builder::answer_timeout) may take.
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.settings.patience = time;
         self

@@ -11,6 +11,7 @@ use std::{fmt, iter, mem};
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::Instant;
 
 use super::retry::backoff;
 use super::{Append, Appended};
@@ -57,8 +58,8 @@ pub struct GroupLimits {
     /// Whether a stream may be in a group twice, and in two groups that are committed at the same time. If not, appends
     /// to one stream are committed one after the other, in the order in which they came.
     pub streams_are_shared: bool,
-    /// How long the waits may be, in sum, after which a group is tried again that failed because the store could not be
-    /// reached or because the outcome was unknown.
+    /// For how long a group is tried again that failed because the store could not be reached or because the outcome was
+    /// unknown. After this time no attempt begins.
     pub patience: Duration,
 }
 
@@ -294,7 +295,8 @@ impl<C: CommitGroup> Group<C> {
 
     /// Commits the group and answers its appends; in parts, if it cannot be committed as a whole.
     async fn settle(mut self) {
-        let mut waits = backoff(self.shared.limits.patience);
+        let patience = self.shared.limits.patience;
+        let (begun, mut waits) = (Instant::now(), backoff(patience));
         loop {
             let error = match self.shared.committer.commit_group(&self.appends, self.turn).await {
                 Ok(outcomes) => return self.answer(outcomes),
@@ -321,7 +323,8 @@ impl<C: CommitGroup> Group<C> {
                 return self.step_aside();
             }
             // Only what may get better by itself is worth another attempt.
-            let Some(wait) = waits.next().filter(|_| error.is_transient()) else {
+            let is_in_time = |wait: &Duration| begun.elapsed() + *wait < patience;
+            let Some(wait) = waits.next().filter(is_in_time).filter(|_| error.is_transient()) else {
                 // Whatever a later attempt came to, an earlier one may have been committed.
                 let error = self.doubt.clone().unwrap_or(error);
                 let outcomes = self.appends.iter().map(|_| Err(error.clone().into())).collect();
