@@ -194,7 +194,9 @@ mod tests {
         records.truncate(records.len() - without);
         records.iter_mut().for_each(change);
         let copy = MemoryStore::new();
-        copy.write_records(records).await.unwrap();
+        let mut import = copy.begin_import().await.unwrap();
+        import.write(records).await.unwrap();
+        import.finish().await.unwrap();
         copy
     }
 
