@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use factum_core::transfer::{Transfer as _, TransferError, import};
-use factum_core::{Expected, Position, StoreErrorKind, Transactional as _};
+use factum_core::retention::Retention as _;
+use factum_core::transfer::{Transfer as _, TransferError, export, import};
+use factum_core::{EventStore as _, Expected, Position, StoreErrorKind, Transactional as _, Version};
 use factum_postgres::PostgresStore;
+use factum_testkit::PgBouncer;
 
 use crate::given::{
     ALL_IS_QUIET, ONE_WAITS_FOR_THE_LOCK, all_events, database, kind_of, one, positions, store, stranger,
-    until,
+    stream, until,
 };
-use factum_core::EventStore as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_sees_what_was_committed_while_it_waited_for_its_turn() {
@@ -43,4 +44,23 @@ async fn nobody_appends_while_an_import_goes_on_and_everybody_goes_on_after_it()
     assert_eq!(import(&store, nothing.as_bytes()).await.expect("it is an export"), 0);
     store.append(one("1", Expected::NoStream)).await.expect("appends");
     assert_eq!(positions(&all_events(&store).await), [1], "no position was drawn for nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_copied_behind_a_pooler() {
+    let (database, other) = (database().await, database().await);
+    let (store, copy) = (store(&database).await, PostgresStore::builder().transaction_pooler(true));
+    for id in ["live", "archived", "deleted"] {
+        store.append(one(id, Expected::Any)).await.expect("appends");
+    }
+    store.archive_stream(&stream("archived"), Expected::Any).await.expect("is there");
+    store.delete_stream(&stream("deleted"), Expected::Any).await.expect("is there");
+    let bouncer = PgBouncer::in_front_of(other.url()).expect("pgbouncer is installed");
+    let copy = copy.connect(bouncer.url()).await.expect("connects");
+    let (mut file, mut again) = (Vec::new(), Vec::new());
+    export(&store, &mut file).await.expect("exports");
+    import(&copy, &file[..]).await.expect("imports");
+    export(&copy, &mut again).await.expect("exports");
+    assert_eq!(again, file);
+    copy.append(one("live", Expected::Exactly(Version(1)))).await.expect("goes on");
 }
