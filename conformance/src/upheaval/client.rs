@@ -16,7 +16,7 @@ use crate::given::{events, stream_of};
 pub(super) const CATEGORIES: [&str; 2] = ["order", "cart"];
 
 /// How many streams there are for the same while. Others take their place: what was deleted stays so.
-const STREAMS: u64 = 8;
+const STREAMS: u64 = 4;
 /// After how many turns one of them is left, and another one comes.
 const TURNS: u64 = 8;
 
@@ -38,6 +38,7 @@ where
         deeds: 0,
         turn: 0,
         sent: Vec::new(),
+        archived: Vec::new(),
     };
     for turn in 0..turns {
         client.turn = turn;
@@ -54,6 +55,8 @@ struct Client<S> {
     turn: u64,
     /// What was appended, and how it was answered.
     sent: Vec<(Append, Option<Appended>)>,
+    /// What it has archived, which others may have restored or deleted since.
+    archived: Vec<StreamId>,
 }
 
 /// What came of something.
@@ -219,7 +222,7 @@ impl<S: EventStore + Transactional + Retention> Client<S> {
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(self.dice.roll(6))).await;
+        tokio::time::sleep(Duration::from_millis(self.dice.roll(16))).await;
         let is_dropped = self.dice.once_in(4);
         let committed = if is_dropped {
             drop(tx);
@@ -263,15 +266,17 @@ impl<S: EventStore + Transactional + Retention> Client<S> {
     async fn change(&mut self) {
         let stream = self.stream();
         let (deed, outcome) = match self.dice.roll(12) {
-            0..4 => {
+            0..3 => {
+                self.archived.push(stream.clone());
                 let key = self.begin(Deed::Archive(stream.clone()));
                 (key, self.store.archive_stream(&stream, Expected::Any).await)
             }
-            4..8 => {
+            3..7 => {
+                let stream = self.archived.pop().unwrap_or(stream);
                 let key = self.begin(Deed::Restore(stream.clone()));
                 (key, self.store.restore_stream(&stream).await)
             }
-            8..11 => {
+            7..10 => {
                 let Some((stream, seen)) = self.read().await else { return };
                 let Some(last) = seen.last() else { return };
                 let before = Version(last.version.0.saturating_sub(self.dice.roll(3)));

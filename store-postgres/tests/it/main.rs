@@ -20,4 +20,5 @@ mod round_trips;
 mod sessions;
 mod transaction;
 mod transfer;
+mod upheaval;
 mod waiting;

@@ -16,5 +16,6 @@ mod processes;
 mod round_trips;
 mod support;
 mod transaction;
+mod upheaval;
 #[cfg(target_os = "linux")]
 mod wal;
