@@ -38,14 +38,14 @@ impl On<Paid> for Takings {
 #[derive(Clone)]
 struct Switched {
     now: Arc<Mutex<MemoryStore>>,
-    is_idle: Arc<Notify>,
-    is_switched: Arc<Notify>,
+    rests: Arc<Notify>,
+    turned: Arc<Notify>,
 }
 
 impl Switched {
     fn new(first: &MemoryStore) -> Self {
-        let (is_idle, is_switched) = (Arc::default(), Arc::default());
-        Self { now: Arc::new(Mutex::new(first.clone())), is_idle, is_switched }
+        let (rests, turned) = (Arc::default(), Arc::default());
+        Self { now: Arc::new(Mutex::new(first.clone())), rests, turned }
     }
 
     fn now(&self) -> MemoryStore {
@@ -54,13 +54,13 @@ impl Switched {
 
     /// Returns when the subscription has come to the end and waits.
     async fn is_read_to_its_end(&self) {
-        self.is_idle.notified().await;
+        self.rests.notified().await;
     }
 
     /// From now on it leads to `other`, and whoever waits looks again.
     fn lead_to(&self, other: &MemoryStore) {
         *self.now.lock().unwrap() = other.clone();
-        self.is_switched.notify_one();
+        self.turned.notify_one();
     }
 }
 
@@ -87,8 +87,8 @@ impl EventStore for Switched {
     }
 
     async fn wait(&self, _: Position) -> Result<(), StoreError> {
-        self.is_idle.notify_one();
-        self.is_switched.notified().await;
+        self.rests.notify_one();
+        self.turned.notified().await;
         Ok(())
     }
 }

@@ -44,12 +44,14 @@ const READ_STREAM: Statement = statement!("read_stream", 0:
 const READ_STREAM_BACK: Statement = statement!("read_stream_back", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version<?)",
 );
-const READ_ALL: Statement = statement!("read_all", 0:
+const READ_ALL: Statement = statement!("read_all", 1:
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid>?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid>?)",
     "SEARCH factum_events USING COVERING INDEX factum_events_feed",
+    "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
+    "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
-const READ_ALL_FILTERED: Statement = statement!("read_all_filtered", 1:
+const READ_ALL_FILTERED: Statement = statement!("read_all_filtered", 2:
     "SEARCH factum_events USING INDEX factum_events_feed (position>? AND position<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     "SEARCH factum_events USING COVERING INDEX factum_events_feed",
