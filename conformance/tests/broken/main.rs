@@ -513,7 +513,6 @@ caught! {
     waits_for_a_pause: stall::WaitsForAPause =>
         stall::each_open_append_holds_for_itself;
     passes_open_appends: stall::PassesOpenAppends =>
-        retention::nothing_is_lost_in_an_upheaval
         stall::an_open_append_holds_the_feed_at_its_position;
     draws_at_the_commit: stall::DrawsAtTheCommit =>
         stall::an_open_append_holds_the_feed_at_its_position;
@@ -527,13 +526,10 @@ caught! {
         retention::an_archived_stream_is_set_apart_and_says_so
         retention::a_restored_stream_goes_on;
     looks_at_the_closing_first: whole::LooksAtTheClosingFirst =>
-        retention::nothing_is_lost_in_an_upheaval
         retention::deleted_events_keep_their_ids_and_numbers;
     filters_the_archive_out: whole::FiltersTheArchiveOut =>
-        retention::nothing_is_lost_in_an_upheaval
         retention::archived_events_pass_filters;
     opens_on_append: whole::OpensOnAppend =>
-        retention::nothing_is_lost_in_an_upheaval
         retention::an_archived_stream_is_set_apart_and_says_so;
     closes_whatever_is_expected: whole::ClosesWhateverIsExpected =>
         retention::changes_are_repeated_and_refused;
