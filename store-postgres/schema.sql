@@ -48,9 +48,54 @@ CREATE TABLE factum_checkpoints (
     position     bigint      NOT NULL,
     moved_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     event_id     uuid,
-    CONSTRAINT factum_checkpoints_pkey PRIMARY KEY (subscription),
-    CONSTRAINT factum_checkpoints_position_check CHECK (position >= 0)
+    partition    integer     NOT NULL DEFAULT 0,
+    partitions   integer     NOT NULL DEFAULT 1,
+    token        bigint      NOT NULL DEFAULT 0,
+    node         uuid,
+    leased_until timestamptz,
+    CONSTRAINT factum_checkpoints_pkey PRIMARY KEY (subscription, partition),
+    CONSTRAINT factum_checkpoints_position_check CHECK (position >= 0),
+    CONSTRAINT factum_checkpoints_partition_check CHECK (partition >= 0 AND partition < partitions),
+    CONSTRAINT factum_checkpoints_lease_check CHECK ((node IS NULL) = (leased_until IS NULL))
 );
+
+CREATE TABLE factum_nodes (
+    subscription text        NOT NULL COLLATE "C",
+    node         uuid        NOT NULL,
+    there_until  timestamptz NOT NULL,
+    CONSTRAINT factum_nodes_pkey PRIMARY KEY (subscription, node)
+);
+
+CREATE TABLE factum_dead_letters (
+    subscription text        NOT NULL COLLATE "C",
+    position     bigint      NOT NULL,
+    event_id     uuid        NOT NULL,
+    category     text        NOT NULL COLLATE "C",
+    stream       text        NOT NULL COLLATE "C",
+    version      bigint      NOT NULL,
+    name         text        NOT NULL COLLATE "C",
+    holds_stream boolean     NOT NULL,
+    attempts     integer     NOT NULL,
+    handler      text        COLLATE "C",
+    errors       text[],
+    is_due       boolean     NOT NULL,
+    parked_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT factum_dead_letters_pkey PRIMARY KEY (subscription, position),
+    CONSTRAINT factum_dead_letters_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT factum_dead_letters_failure_check CHECK ((handler IS NULL) = (errors IS NULL))
+);
+
+CREATE INDEX factum_dead_letters_stream ON factum_dead_letters (subscription, category, stream, position)
+WHERE holds_stream;
+
+CREATE TABLE factum_timers (
+    process  text        NOT NULL COLLATE "C",
+    event_id uuid        NOT NULL,
+    due_at   timestamptz NOT NULL,
+    CONSTRAINT factum_timers_pkey PRIMARY KEY (process, event_id)
+);
+
+CREATE INDEX factum_timers_due ON factum_timers (process, due_at);
 
 CREATE TABLE factum_changes (
     only_row boolean NOT NULL DEFAULT true,

@@ -178,6 +178,25 @@ impl On<OrderShipped> for Audit {
     }
 }
 
+/// Writes down long ways, of whichever length that is.
+#[derive(EventHandler)]
+#[handler(
+    name = "long-ways",
+    error = Infallible,
+    on(OrderShipped, when = |event| event.event.steps.len() >= self.at_least)
+)]
+struct LongWays {
+    at_least: usize,
+    seen: Mutex<usize>,
+}
+
+impl On<OrderShipped> for LongWays {
+    async fn on(&self, _: &Envelope<OrderShipped>, _: &mut Context) -> Result<(), Infallible> {
+        *self.seen.lock().expect("no test panics in here") += 1;
+        Ok(())
+    }
+}
+
 fn ada() -> OrderPlaced {
     OrderPlaced { placed_by: "Ada".into() }
 }
@@ -382,4 +401,23 @@ fn the_error_of_a_handler_comes_back() {
     let error =
         block_on(Journal::default().handle(1, &event, &mut Context::new(()))).expect_err("it has no name");
     assert!(matches!(error, HandleError::Handler(error) if error.to_string() == "placed by nobody"));
+}
+
+#[test]
+fn a_condition_is_asked_of_the_event_in_todays_shape_and_knows_the_handler() {
+    let (ways, mut cx) = (LongWays { at_least: 2, seen: Mutex::default() }, Context::new(()));
+    // Version 1 becomes longer by two steps on its way to today.
+    for (version, seen) in [(3, 0), (2, 0), (1, 1)] {
+        let event = recorded("order.shipped", version, &json!({ "steps": [] }));
+        block_on(ways.handle(0, &event, &mut cx)).expect("nothing is wrong");
+        assert_eq!(*ways.seen.lock().expect("no test panics in here"), seen);
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_no_event_that_is_not_wanted() {
+    let (ways, mut cx) = (LongWays { at_least: 2, seen: Mutex::default() }, Context::new(()));
+    let event = recorded("order.shipped", 3, &json!({ "parcel": 1 }));
+    let error = block_on(ways.handle(0, &event, &mut cx)).expect_err("there are no steps in it");
+    assert!(matches!(error, HandleError::Decode(DecodeError { fault: DecodeFault::Payload(_), .. })));
 }

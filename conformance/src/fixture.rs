@@ -5,14 +5,14 @@ use std::any::type_name;
 use factum_core::retention::Retention;
 use factum_core::store::Limits;
 use factum_core::transfer::Transfer;
-use factum_core::{EventStore, Transactional};
+use factum_core::{EventStore, Timers, Transactional};
 
 /// A store to be held to its promises, and whatever keeps it alive: a temporary directory, a database of its own.
 ///
 /// Every promise gets a fixture of its own and drops it at its end, inside the promise's runtime.
 pub trait Fixture: Sized + Send + Sync + 'static {
     /// The store.
-    type Store: EventStore + Transactional + Retention + Transfer + Clone;
+    type Store: EventStore + Timers + Retention + Transfer + Clone;
 
     /// A store that holds nothing, migrated and ready.
     ///

@@ -279,6 +279,35 @@ macro_rules! __promises {
                 checkpoints_are_there_after_reopening,
                 readers_go_on_after_reopening,
             }
+            /// Partitions and leases: who may move which checkpoint.
+            lease [] {
+                a_lone_node_has_every_partition,
+                nodes_come_to_even_shares,
+                a_step_needs_the_last_token,
+                a_lease_that_nobody_took_goes_on,
+                without_a_lease_nobody_else_may_hold_one,
+                who_leaves_is_followed_at_once,
+                racing_nodes_share_nothing_twice,
+                refuses_another_number_of_partitions,
+            }
+            /// Dead letters: kept with the step that passes over the event (law 11).
+            dead_letter [] {
+                a_step_keeps_what_it_parks,
+                a_step_that_is_refused_keeps_nothing,
+                a_stream_is_due_in_its_order,
+                one_that_is_parked_alone_waits_behind_nobody,
+                one_that_fails_again_is_replaced,
+                one_that_is_dropped_lets_the_next_follow,
+            }
+            /// Timers of processes.
+            timer [] {
+                is_set_with_its_transaction,
+                are_due_in_their_order,
+                becomes_due_with_time,
+                one_that_is_set_twice_stays_as_it_was,
+                is_taken_with_its_transaction,
+                one_of_those_who_take_it_has_it,
+            }
             /// Random histories, beside a store in a `Vec`.
             model [] {
                 random_histories_are_answered_as_by_the_model,

@@ -4,9 +4,12 @@ use std::future::Future;
 
 use async_trait::async_trait;
 
+use crate::dead_letter::{DeadLetters, NewDeadLetter};
 use crate::envelope::RecordedEvent;
 use crate::error::{AppendError, StoreError, StoreErrorKind};
+use crate::lease::{Leases, Token};
 use crate::metadata::EventId;
+use crate::partition::Partition;
 use crate::store::{Append, ReadStream, StreamPage, Uncommitted};
 use crate::stream::Position;
 
@@ -54,25 +57,78 @@ impl From<&RecordedEvent> for Checkpoint {
     }
 }
 
+/// A step of a subscription: where its checkpoint is moved to, and what else is kept with it. All of it, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a step is made when a store is given it"]
+pub struct Advance {
+    /// Of which part of which subscription.
+    pub partition: Partition,
+    /// Where the caller last saw the checkpoint.
+    pub from: Checkpoint,
+    /// Where it is moved to; it may stay where it is.
+    pub to: Checkpoint,
+    /// The token of the lease under which it is moved. Without one, nobody else may hold a lease.
+    pub token: Option<Token>,
+    /// The events that are set aside. One that is there already is replaced.
+    pub parked: Vec<NewDeadLetter>,
+    /// The positions of those that are done with.
+    pub settled: Vec<Position>,
+}
+
+impl Advance {
+    /// The checkpoint is moved, and nothing else.
+    pub const fn new(partition: Partition, from: Checkpoint, to: Checkpoint) -> Self {
+        Self { partition, from, to, token: None, parked: Vec::new(), settled: Vec::new() }
+    }
+}
+
 /// A store that keeps checkpoints.
 #[async_trait]
 pub trait Checkpoints: Send + Sync + 'static {
-    /// How far the subscription has come; [`Checkpoint::START`] if it has not begun.
+    /// How far a part of a subscription has come; [`Checkpoint::START`] if it has not begun.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; of kind [`ForeignCheckpoint`](crate::StoreErrorKind::ForeignCheckpoint) if the log is not the one
-    /// that was read.
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError>;
+    /// [`StoreError`]; of kind [`ForeignCheckpoint`](StoreErrorKind::ForeignCheckpoint) if the log is not the one that was
+    /// read; of kind [`OtherPartitions`](StoreErrorKind::OtherPartitions) if the subscription's work is split otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn checkpoint_of(&self, partition: &Partition) -> Result<Checkpoint, StoreError>;
 
-    /// Moves the checkpoint from where the caller last saw it.
+    /// Moves a checkpoint from where the caller last saw it, and keeps what belongs to that.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; of kind [`CheckpointMoved`](crate::StoreErrorKind::CheckpointMoved) if its position is elsewhere,
-    /// because the same subscription runs twice; of kind
-    /// [`ForeignCheckpoint`](crate::StoreErrorKind::ForeignCheckpoint) if the log does not have the event of one of the
-    /// two.
+    /// [`StoreError`]; of kind [`CheckpointMoved`](StoreErrorKind::CheckpointMoved) if its position is elsewhere, because
+    /// the same subscription runs twice; of kind [`LeaseLost`](StoreErrorKind::LeaseLost) if somebody else holds the lease;
+    /// of kind [`ForeignCheckpoint`](StoreErrorKind::ForeignCheckpoint) if the log does not have the event of one of the
+    /// two; of kind [`OtherPartitions`](StoreErrorKind::OtherPartitions) if the subscription's work is split otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown; reading the checkpoint tells.
+    async fn advance(&self, step: Advance) -> Result<(), StoreError>;
+
+    /// How far a subscription has come whose work is not split, see [`checkpoint_of`](Checkpoints::checkpoint_of).
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
+        self.checkpoint_of(&subscription.into()).await
+    }
+
+    /// Moves the checkpoint of a subscription whose work is not split, see [`advance`](Checkpoints::advance).
+    ///
+    /// # Errors
+    ///
+    /// See there.
     ///
     /// # Cancel safety
     ///
@@ -82,14 +138,21 @@ pub trait Checkpoints: Send + Sync + 'static {
         subscription: &str,
         from: Checkpoint,
         to: Checkpoint,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        self.advance(Advance::new(subscription.into(), from, to)).await
+    }
 }
+
+/// All that a store keeps for subscriptions.
+pub trait Progress: Checkpoints + DeadLetters + Leases {}
+
+impl<S: Checkpoints + DeadLetters + Leases + ?Sized> Progress for S {}
 
 /// The typed half of a store: what needs its transaction.
 ///
 /// Rows that a projection writes in [`Tx`](Transactional::Tx) and the checkpoint are committed together or not at
 /// all, which is what makes the projection exact.
-pub trait Transactional: Checkpoints {
+pub trait Transactional: Progress {
     /// The store's transaction. Dropping it rolls it back.
     type Tx: Send + 'static;
 
@@ -141,12 +204,36 @@ pub trait Transactional: Checkpoints {
     /// Dropping the future makes the outcome unknown: all of `tx`, or nothing.
     fn commit(&self, tx: Self::Tx) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Moves the checkpoint, see [`Checkpoints::move_checkpoint`], as part of `tx`, and commits it.
+    /// Rolls `tx` back, and waits for it. Dropping it does the same and says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked. The transaction is rolled back all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is rolled back.
+    fn rollback(&self, tx: Self::Tx) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes a step, see [`Checkpoints::advance`], as part of `tx`, and commits it.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; where it is not [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown), `tx` was rolled
     /// back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown: all of `tx` and the step, or nothing.
+    fn commit_with(&self, tx: Self::Tx, step: Advance)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Moves the checkpoint of a subscription whose work is not split as part of `tx`, and commits it, see
+    /// [`commit_with`](Transactional::commit_with).
+    ///
+    /// # Errors
+    ///
+    /// See there.
     ///
     /// # Cancel safety
     ///
@@ -157,5 +244,7 @@ pub trait Transactional: Checkpoints {
         subscription: &str,
         from: Checkpoint,
         to: Checkpoint,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.commit_with(tx, Advance::new(subscription.into(), from, to))
+    }
 }

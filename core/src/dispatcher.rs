@@ -7,10 +7,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::cause::Cause;
+use crate::dead_letter::Failure;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError};
 use crate::event::{EventName, EventType};
 use crate::handler::{Context, EventHandler, HandleError, Interest};
+use crate::metadata::EventId;
 use crate::store::Filter;
 use crate::stream::{Position, StreamId, Version};
 
@@ -81,11 +83,22 @@ impl<Cx: Send + 'static> Dispatcher<Cx> {
     ///
     /// Dropping the future stops at whatever the current handler was waiting for.
     pub async fn dispatch(&self, event: &RecordedEvent, cx: &mut Context<Cx>) -> Result<(), HandlerError> {
-        for turn in self.turns(&event.name) {
+        self.dispatch_from(0, event, cx).await.map_err(|(_, error)| error)
+    }
+
+    /// As [`dispatch`](Dispatcher::dispatch), without those who had their turn before. The error says whose turn it was.
+    pub(crate) async fn dispatch_from(
+        &self,
+        first: usize,
+        event: &RecordedEvent,
+        cx: &mut Context<Cx>,
+    ) -> Result<(), (usize, HandlerError)> {
+        for (index, turn) in self.turns(&event.name).iter().enumerate().skip(first) {
             let handler = &self.handlers[turn.handler];
             cx.turn_to(turn.handler);
             Cause::from(event).scope(handler.handle(turn.interest, event, cx)).await.map_err(|fault| {
-                HandlerError { handler: handler.name(), event: Some(EventFacts::from(event)), fault }
+                let event = Some(EventFacts::from(event));
+                (index, HandlerError { handler: handler.name(), event, fault })
             })?;
         }
         Ok(())
@@ -117,6 +130,13 @@ impl<Cx: Send + 'static> Dispatcher<Cx> {
     }
 }
 
+/// Clones have the same handlers.
+impl<Cx> Clone for Dispatcher<Cx> {
+    fn clone(&self) -> Self {
+        Self { handlers: self.handlers.clone(), turns: self.turns.clone() }
+    }
+}
+
 impl<Cx: Send + 'static> Default for Dispatcher<Cx> {
     fn default() -> Self {
         Self::new()
@@ -141,6 +161,15 @@ pub struct HandlerError {
     pub fault: HandlerFault,
 }
 
+/// As a dead letter keeps it.
+impl From<&HandlerError> for Failure {
+    fn from(error: &HandlerError) -> Self {
+        let first = std::error::Error::source(error);
+        let chain = std::iter::successors(first, |error| error.source());
+        Self { handler: error.handler.to_owned(), errors: chain.map(ToString::to_string).collect() }
+    }
+}
+
 /// How a handler failed.
 #[derive(Debug)]
 pub enum HandlerFault {
@@ -150,9 +179,11 @@ pub enum HandlerFault {
     Failed(BoxError),
 }
 
-/// Where an event is, for errors.
+/// Which event it is and where, for errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFacts {
+    /// Its identity.
+    pub id: EventId,
     /// Its stored name.
     pub name: EventName,
     /// Its stream.
@@ -166,6 +197,7 @@ pub struct EventFacts {
 impl From<&RecordedEvent> for EventFacts {
     fn from(event: &RecordedEvent) -> Self {
         Self {
+            id: event.id,
             name: event.name.clone(),
             stream: event.stream.clone(),
             version: event.version,
@@ -178,7 +210,7 @@ impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "handler `{}` failed", self.handler)?;
         match &self.event {
-            Some(EventFacts { name, stream, version, position }) => {
+            Some(EventFacts { name, stream, version, position, .. }) => {
                 write!(f, " on event {name} (version {version} of {stream}, position {position})")
             }
             None => f.write_str(" at the end of a batch"),

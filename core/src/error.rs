@@ -206,6 +206,15 @@ pub enum StoreErrorKind {
         /// Where it is.
         actual: Position,
     },
+    /// Somebody else holds the lease of the partition: this process was taken for gone, or the subscription runs elsewhere.
+    LeaseLost,
+    /// The work of the subscription is split into another number of partitions. It stays as it was when it began.
+    OtherPartitions {
+        /// How many partitions it has.
+        found: u32,
+        /// How many this program wants it to have.
+        wanted: u32,
+    },
     /// A checkpoint was made from another log than this one: a log that was restored from a backup, or that failed over to
     /// a copy without its last events, and has gone on differently. Going on would skip events in silence.
     ForeignCheckpoint {
@@ -274,6 +283,12 @@ impl fmt::Display for StoreErrorKind {
             Self::CheckpointMoved { expected, actual } => write!(
                 f,
                 "the checkpoint is at position {actual} and not at {expected}: another process runs this subscription"
+            ),
+            Self::LeaseLost => f.write_str("another node holds the lease of this partition"),
+            Self::OtherPartitions { found, wanted } => write!(
+                f,
+                "the work of the subscription is split into {found} partitions and not into {wanted}: \
+                 that is decided before its first event"
             ),
             Self::ForeignCheckpoint { checkpoint: Checkpoint { position, event_id }, found } => {
                 write!(f, "the checkpoint at position {position} is not one of this log: ")?;

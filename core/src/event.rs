@@ -163,7 +163,7 @@ pub const fn distinct<const N: usize>(types: [EventType; N]) -> [EventType; N] {
     types
 }
 
-const fn share_a_name(left: &EventType, right: &EventType) -> bool {
+pub(crate) const fn share_a_name(left: &EventType, right: &EventType) -> bool {
     let mut l = 0;
     while l <= left.aliases.len() {
         let left_name = if l == 0 { left.name } else { left.aliases[l - 1] };

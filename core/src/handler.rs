@@ -8,7 +8,8 @@ use std::future::Future;
 
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::DecodeError;
-use crate::event::{Event, EventType};
+use crate::event::{Event, EventType, share_a_name};
+use crate::lease::Token;
 
 /// Reacts to events. Derived by `#[derive(EventHandler)]`.
 ///
@@ -97,6 +98,40 @@ impl Interest {
     }
 }
 
+/// Refuses, at compile time, a list in which two entries want the same event; used by generated code.
+#[doc(hidden)]
+#[track_caller]
+pub const fn apart<const N: usize>(interests: [Interest; N]) -> [Interest; N] {
+    let mut left = 0;
+    while left < N {
+        let mut right = left + 1;
+        while right < N {
+            assert!(
+                !share_a_type(interests[left].types, interests[right].types),
+                "an event is in a list of this process twice: by itself and in an enum, or under two names of its type"
+            );
+            right += 1;
+        }
+        left += 1;
+    }
+    interests
+}
+
+const fn share_a_type(left: &[EventType], right: &[EventType]) -> bool {
+    let mut l = 0;
+    while l < left.len() {
+        let mut r = 0;
+        while r < right.len() {
+            if share_a_name(&left[l], &right[r]) {
+                return true;
+            }
+            r += 1;
+        }
+        l += 1;
+    }
+    false
+}
+
 /// Why a handler did not handle an event.
 #[derive(Debug)]
 pub enum HandleError<E> {
@@ -110,6 +145,7 @@ pub enum HandleError<E> {
 /// handler gathers until the batch ends.
 pub struct Context<Cx = ()> {
     tx: Cx,
+    token: Option<Token>,
     /// By handler and type, so that handlers cannot get into each other's way.
     gathered: HashMap<(usize, TypeId), Box<dyn Any + Send>>,
     handler: usize,
@@ -118,7 +154,18 @@ pub struct Context<Cx = ()> {
 impl<Cx: Send> Context<Cx> {
     /// A context for one batch in `tx`.
     pub fn new(tx: Cx) -> Self {
-        Self { tx, gathered: HashMap::new(), handler: 0 }
+        Self::under(tx, None)
+    }
+
+    /// A context under a lease.
+    pub(crate) fn under(tx: Cx, token: Option<Token>) -> Self {
+        Self { tx, token, gathered: HashMap::new(), handler: 0 }
+    }
+
+    /// The fencing token of the lease under which the events are handled, where nodes share the work. It grows whenever a
+    /// partition changes hands: whoever is written to outside of the store can refuse a smaller one than it has seen.
+    pub const fn token(&self) -> Option<Token> {
+        self.token
     }
 
     /// The transaction that the batch and its checkpoint are committed in.

@@ -18,13 +18,17 @@ mod cause;
 mod checkpoint;
 mod codec;
 mod command;
+mod dead_letter;
 mod dispatcher;
 mod envelope;
 mod error;
 mod event;
 mod handler;
+mod lease;
 mod metadata;
 mod name;
+mod partition;
+mod process;
 mod repository;
 pub mod retention;
 pub mod store;
@@ -32,14 +36,16 @@ mod stream;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timer;
 pub mod transfer;
 mod upcast;
 
 pub use self::aggregate::{Aggregate, Apply, Events, Handle, Loaded};
 pub use self::cause::Cause;
-pub use self::checkpoint::{Checkpoint, Checkpoints, Transactional};
+pub use self::checkpoint::{Advance, Checkpoint, Checkpoints, Progress, Transactional};
 pub use self::codec::Codec;
 pub use self::command::CommandId;
+pub use self::dead_letter::{DeadLetter, DeadLetters, Failure, NewDeadLetter, Parked, ReadDeadLetters};
 pub use self::dispatcher::{Dispatcher, EventFacts, HandlerError, HandlerFault};
 pub use self::envelope::{Envelope, NewEvent, RecordedEvent};
 pub use self::error::{
@@ -48,9 +54,15 @@ pub use self::error::{
 };
 pub use self::event::{Event, EventName, EventType, Route};
 pub use self::handler::{Context, EventHandler, Flush, HandleError, Interest, On};
+pub use self::lease::{Heartbeat, Held, Lease, Leases, NodeId, Roster, Share, Token};
 pub use self::metadata::{EventId, Metadata};
 pub use self::name::{InvalidName, NAME_BYTES_MAX, NameFault};
+pub use self::partition::Partition;
+pub use self::process::{Deadline, Decision, Issue, Process, ProcessError, ProcessManager, React};
 pub use self::repository::{Execute, Repository};
 pub use self::store::EventStore;
 pub use self::stream::{Expected, Position, StreamId, Version};
-pub use self::subscription::{Subscription, SubscriptionError};
+pub use self::subscription::{
+    Health, NotReached, OnFailure, PartitionHealth, Retry, Subscription, SubscriptionError,
+};
+pub use self::timer::{DueTimers, Timer, Timers};

@@ -1,5 +1,6 @@
 //! Aggregates by id: load, decide, append.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -21,6 +22,7 @@ use crate::error::{
 use crate::event::Event;
 use crate::metadata::Metadata;
 use crate::name::InvalidName;
+use crate::process::Decision;
 use crate::retention::{Closing, TRUNCATED, is_reserved};
 use crate::store::{Append, Appended, EventStore, ReadStream, StreamPage, Uncommitted};
 use crate::stream::{Expected, StreamId, Version};
@@ -176,13 +178,22 @@ impl<A: Aggregate> Repository<A> {
     /// Decides `command` on the aggregate with this `id`, and records what it leads to.
     ///
     /// The answer is to be awaited; before that it can be told more: see [`Execute`].
-    pub fn execute<'a, C>(&'a self, id: &'a A::Id, command: C) -> Execute<'a, A, C>
+    pub fn execute<C>(&self, id: &A::Id, command: C) -> Execute<'_, A, C>
     where
         A: Handle<C>,
     {
+        self.on_stream(Self::stream(id), command)
+    }
+
+    /// Whatever the aggregate can be given on its stream.
+    pub(crate) fn on_stream<C>(
+        &self,
+        stream: Result<StreamId, InvalidName>,
+        command: C,
+    ) -> Execute<'_, A, C> {
         Execute {
             repository: self,
-            id,
+            stream,
             command,
             command_id: None,
             metadata: Metadata::default(),
@@ -339,7 +350,7 @@ impl<E> From<AppendError> for ExecuteError<E> {
 #[must_use = "a command is executed when it is awaited"]
 pub struct Execute<'a, A: Aggregate, C> {
     repository: &'a Repository<A>,
-    id: &'a A::Id,
+    stream: Result<StreamId, InvalidName>,
     command: C,
     command_id: Option<CommandId>,
     metadata: Metadata,
@@ -450,31 +461,53 @@ where
     where
         S: EventStore + Transactional,
     {
-        self.run(&mut InTransaction { store, tx }).await.map(Uncommitted::new)
+        self.run(&mut InTransaction { store, tx }, A::handle).await.map(Uncommitted::new)
     }
+}
 
-    async fn run(mut self, log: &mut impl Log) -> Result<Loaded<A>, ExecuteError<A::Error>> {
+impl<A: Aggregate> Execute<'_, A, Decision<A>> {
+    /// As [`within`](Execute::within), where the aggregate is a process and decides by itself. It is no command, or every
+    /// aggregate would be offered it as one.
+    pub(crate) async fn decided_within<S>(
+        self,
+        store: &S,
+        tx: &mut S::Tx,
+    ) -> Result<(), ExecuteError<Infallible>>
+    where
+        S: EventStore + Transactional,
+    {
+        let decide = |state: &A, decision: &Decision<A>| Ok(decision.on(state));
+        self.run(&mut InTransaction { store, tx }, decide).await.map(drop)
+    }
+}
+
+impl<A: Aggregate, C> Execute<'_, A, C> {
+    async fn run<E>(
+        mut self,
+        log: &mut impl Log,
+        handle: impl Fn(&A, &C) -> Result<Events<A::Event>, E> + Sync,
+    ) -> Result<Loaded<A>, ExecuteError<E>> {
         if let Some(cause) = Cause::current() {
             self.metadata.correlation_id.get_or_insert(cause.correlation_id);
             self.metadata.causation_id.get_or_insert(cause.causation_id);
         }
-        let stream = Repository::<A>::stream(self.id).map_err(Invalid::Name)?;
+        let stream = self.stream.clone().map_err(Invalid::Name)?;
         let start = std::mem::replace(&mut self.start, Start::Load);
         let mut attempts_left = self.attempts;
         let mut assumed = match start {
             Start::Load => None,
             Start::Assume(loaded) => Some(loaded),
-            Start::Expect(version) => return self.decide_at(log, &stream, version).await,
+            Start::Expect(version) => return self.decide_at(log, &stream, version, &handle).await,
         };
         loop {
             let was_assumed = assumed.is_some();
             let outcome = match assumed.take() {
-                Some(loaded) => self.decide(log, &stream, loaded).await,
+                Some(loaded) => self.decide(log, &stream, loaded, &handle).await,
                 None => match self.load(log, &stream).await? {
                     Known::Executed(loaded) => return Ok(loaded),
                     Known::State(loaded) => {
                         attempts_left -= 1;
-                        self.decide(log, &stream, loaded).await
+                        self.decide(log, &stream, loaded, &handle).await
                     }
                 },
             };
@@ -490,16 +523,17 @@ where
     }
 
     /// Decides once, on the state the caller saw.
-    async fn decide_at(
+    async fn decide_at<E>(
         &self,
         log: &mut impl Log,
         stream: &StreamId,
         version: Version,
-    ) -> Result<Loaded<A>, ExecuteError<A::Error>> {
+        handle: &(impl Fn(&A, &C) -> Result<Events<A::Event>, E> + Sync),
+    ) -> Result<Loaded<A>, ExecuteError<E>> {
         match self.load(log, stream).await? {
             Known::Executed(loaded) => Ok(loaded),
             Known::State(loaded) if loaded.version() == version => {
-                match self.decide(log, stream, loaded).await? {
+                match self.decide(log, stream, loaded, handle).await? {
                     Decided::Nothing(loaded) | Decided::Recorded(loaded) => Ok(loaded),
                     Decided::ExecutedElsewhere => match self.load(log, stream).await? {
                         Known::Executed(loaded) | Known::State(loaded) => Ok(loaded),
@@ -530,13 +564,14 @@ where
         Ok(if of_command > 0 { Known::Executed(loaded) } else { Known::State(loaded) })
     }
 
-    async fn decide(
+    async fn decide<E>(
         &self,
         log: &mut impl Log,
         stream: &StreamId,
         mut loaded: Loaded<A>,
-    ) -> Result<Decided<A>, ExecuteError<A::Error>> {
-        let events = loaded.handle(&self.command).map_err(ExecuteError::Rejected)?;
+        handle: &(impl Fn(&A, &C) -> Result<Events<A::Event>, E> + Sync),
+    ) -> Result<Decided<A>, ExecuteError<E>> {
+        let events = handle(&loaded, &self.command).map_err(ExecuteError::Rejected)?;
         if events.is_empty() {
             return Ok(Decided::Nothing(loaded));
         }
@@ -644,7 +679,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let mut store = self.repository.in_store();
-            self.run(&mut store).await
+            self.run(&mut store, A::handle).await
         })
     }
 }

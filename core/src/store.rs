@@ -1,5 +1,6 @@
 //! The storage edge: what a store is asked, and what it answers. Bytes in, bytes out.
 
+pub mod bookkeeping;
 pub mod group;
 pub mod retry;
 pub mod verdict;
@@ -90,6 +91,17 @@ pub trait EventStore: Send + Sync + 'static {
     /// Reading changes nothing.
     async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError>;
 
+    /// The position of the last event that is recorded; [`Position::START`] if there is none. The feed may lag behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn head(&self) -> Result<Position, StoreError>;
+
     /// Returns when there may be an event after `position`, at once if there is one now.
     ///
     /// It may return early and in vain: it is a hint, and reading decides.
@@ -126,6 +138,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 
     async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
         (**self).read_category(read).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        (**self).head().await
     }
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {

@@ -1,18 +1,34 @@
 //! Subscriptions: read what happened, handle it, remember how far that went.
 
+mod health;
+mod machine;
+mod nodes;
+mod pages;
+mod policy;
+mod runner;
+mod work;
+
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::FutureExt;
-use futures_util::future::{Either, Fuse};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::checkpoint::{Checkpoint, Checkpoints, Transactional};
+use self::health::Board;
+pub use self::health::{Health, PartitionHealth};
+use self::machine::Until;
+use self::pages::Pages;
+pub use self::policy::{OnFailure, Retry};
+use self::runner::Runner;
+use self::work::{AtLeastOnce, ExactlyOnce, InMemory, Work};
+use crate::checkpoint::{Progress, Transactional};
 use crate::dispatcher::{Dispatcher, HandlerError};
-use crate::error::{StoreError, StoreErrorKind};
-use crate::handler::{Context, EventHandler};
+use crate::error::StoreError;
+use crate::handler::EventHandler;
+use crate::partition::Partition;
 use crate::store::{EventStore, Filter, ReadAll};
 use crate::stream::Position;
 
@@ -24,44 +40,76 @@ use crate::stream::Position;
 ///
 /// Made by [`new`](Subscription::new) it calls its handlers **at least once**: after a crash, events since the last
 /// checkpoint come again. Made by [`transactional`](Subscription::transactional), the rows that its handlers write
-/// in the store's transaction are committed together with the checkpoint: **exactly once**.
+/// in the store's transaction are committed together with the checkpoint: **exactly once**. Made by
+/// [`in_memory`](Subscription::in_memory) it begins with the first event whenever it is run, for states that live in the
+/// program.
 ///
-/// If a handler fails, the subscription stops with the error and its checkpoint stays before the event: nothing is
-/// skipped. A process that starts it again tries the event again.
+/// What happens when a handler fails is always chosen: see [`OnFailure`]. Nothing is skipped in silence. A store that
+/// cannot be reached is no failure of a handler: a subscription that runs waits for it, however long that takes.
+///
+/// A subscription runs in one process at a time, and a second one is told so by an error, unless its work is
+/// [shared](Subscription::shared) by nodes. Cloning one is cheap, and the clones tell each other's [`health`](Subscription::health).
 pub struct Subscription<Cx: Send + 'static = ()> {
-    name: String,
+    name: Arc<str>,
     store: Arc<dyn EventStore>,
-    progress: Arc<dyn Progress<Cx>>,
+    work: Arc<dyn Work<Cx>>,
     dispatcher: Dispatcher<Cx>,
+    on_failure: OnFailure,
     categories: Vec<String>,
     batch_events: usize,
+    sharing: Option<Sharing>,
+    board: Arc<Board>,
+}
+
+/// How nodes share the work.
+#[derive(Clone, Copy, Debug)]
+struct Sharing {
+    partitions: u32,
+    lease_for: Duration,
 }
 
 impl Subscription<()> {
     /// A subscription that calls its handlers at least once. `name` is the key of its checkpoint and never changes.
-    pub fn new<S: EventStore + Checkpoints + Clone>(name: impl Into<String>, store: S) -> Self {
-        Self::begin(name.into(), Arc::new(store.clone()), Arc::new(AtLeastOnce(store)))
+    pub fn new<S>(name: impl Into<String>, store: S, on_failure: OnFailure) -> Self
+    where
+        S: EventStore + Progress + Clone,
+    {
+        Self::begin(name.into(), Arc::new(store.clone()), Arc::new(AtLeastOnce(store)), on_failure)
+    }
+
+    /// A subscription that begins with the first event whenever the program does: for a read model that lives in the
+    /// program's memory. Nothing is kept in the store, so dead letters are gone with it, too.
+    pub fn in_memory<S: EventStore>(name: impl Into<String>, store: S, on_failure: OnFailure) -> Self {
+        Self::begin(name.into(), Arc::new(store), Arc::new(InMemory::default()), on_failure)
     }
 }
 
 impl<Cx: Send + 'static> Subscription<Cx> {
     /// A subscription whose handlers work in the store's transaction, exactly once. `name` is the key of its
     /// checkpoint and never changes.
-    pub fn transactional<S>(name: impl Into<String>, store: S) -> Self
+    pub fn transactional<S>(name: impl Into<String>, store: S, on_failure: OnFailure) -> Self
     where
         S: EventStore + Transactional<Tx = Cx> + Clone,
     {
-        Self::begin(name.into(), Arc::new(store.clone()), Arc::new(ExactlyOnce(store)))
+        Self::begin(name.into(), Arc::new(store.clone()), Arc::new(ExactlyOnce(store)), on_failure)
     }
 
-    fn begin(name: String, store: Arc<dyn EventStore>, progress: Arc<dyn Progress<Cx>>) -> Self {
+    fn begin(
+        name: String,
+        store: Arc<dyn EventStore>,
+        work: Arc<dyn Work<Cx>>,
+        on_failure: OnFailure,
+    ) -> Self {
         Self {
-            name,
+            name: name.into(),
             store,
-            progress,
+            work,
             dispatcher: Dispatcher::new(),
+            on_failure,
             categories: Vec::new(),
             batch_events: 1000,
+            sharing: None,
+            board: Arc::default(),
         }
     }
 
@@ -77,14 +125,42 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         self
     }
 
-    /// How many events share one checkpoint at most; at least 1, and 1,000 unless told otherwise. This many events
-    /// are in memory at once.
+    /// How many events share one checkpoint at most; at least 1, and 1,000 unless told otherwise. Twice as many are in
+    /// memory at once: those that are handled, and the next ones, which are read meanwhile.
     pub fn batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
         self
     }
 
+    /// Any number of processes may run it, and share its work: the streams are split into so many partitions, at least one,
+    /// and each partition is one node's at a time. With one partition one node works and the others stand by.
+    ///
+    /// The number stays what it was when the subscription began: see [`OtherPartitions`](crate::StoreErrorKind::OtherPartitions).
+    /// Events of one stream keep their order. Which node does what is decided by leases in the store, and every step checks
+    /// that the node still has its lease, so a node that was paused beyond it cannot write. Effects in the world cannot be
+    /// checked so: let them carry the [token](crate::Context::token) of the lease where order matters.
+    pub fn shared(mut self, partitions: u32) -> Self {
+        let lease_for = self.sharing.map_or(Duration::from_secs(6), |sharing| sharing.lease_for);
+        self.sharing = Some(Sharing { partitions: partitions.max(1), lease_for });
+        self
+    }
+
+    /// How long a node of a [shared](Subscription::shared) subscription may be silent before others take over its work; 6
+    /// seconds unless told otherwise. It tells that it is there three times as often.
+    pub fn lease_for(mut self, time: Duration) -> Self {
+        let partitions = self.sharing.map_or(1, |sharing| sharing.partitions);
+        self.sharing = Some(Sharing { partitions, lease_for: time.max(Duration::from_millis(30)) });
+        self
+    }
+
+    /// Its name, the key of its checkpoint.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Handles what has happened so far, and returns how far that is.
+    ///
+    /// A [shared](Subscription::shared) one does its share, and waits until others have done theirs.
     ///
     /// # Errors
     ///
@@ -102,7 +178,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     ///
     /// # Errors
     ///
-    /// [`SubscriptionError`]: a handler failed, or the store is ill. Nothing was skipped.
+    /// [`SubscriptionError`]: a handler failed, or the store failed in a way that time does not heal. Nothing was skipped.
     ///
     /// # Cancel safety
     ///
@@ -119,87 +195,131 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         until: Until,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Position, SubscriptionError> {
-        let mut stop = pin!(stop.fuse());
-        let filter = Filter { categories: self.categories.clone(), ..self.dispatcher.filter() };
-        let mut checkpoint = self.progress.checkpoint(&self.name).await?;
-        // Where nothing passed the filter the checkpoint lags behind what was looked at, by a batch at most: moving
-        // it is a write, and not worth one for every foreign event.
-        let mut looked = checkpoint;
-        while !is_ready(stop.as_mut()) {
-            let read = ReadAll::after(looked).filter(filter.clone()).limit(self.batch_events);
-            let page = self.store.read_all(read).await?;
-            if page.events.is_empty() && !page.end && page.checkpoint.position <= looked.position {
-                let text = format!("nothing after position {}, and not the end", looked.position);
-                return Err(StoreError::because(StoreErrorKind::Corrupt, "read all", text).into());
-            }
-            looked = page.checkpoint;
-            let is_idle = page.events.is_empty() && page.end;
-            if !page.events.is_empty() || self.is_far_behind(checkpoint.position, looked.position) {
-                checkpoint = self.handle(page.events, checkpoint, looked, stop.as_mut()).await?;
-                looked = checkpoint;
-            }
-            if is_idle {
-                match until {
-                    Until::CaughtUp => break,
-                    Until::Stopped => {
-                        futures_util::future::select(stop.as_mut(), self.store.wait(looked.position))
-                            .map(|first| match first {
-                                Either::Left(_) => Ok(()),
-                                Either::Right((waited, _)) => waited,
-                            })
-                            .await?;
+        let mut stop = pin!(stop);
+        let outcome = match self.sharing {
+            Some(sharing) => nodes::run(self, sharing, until, stop).await,
+            None => {
+                let (tell, told) = watch::channel(false);
+                let runner = Runner::new(self, Partition::whole(&self.name), None, &self.pages());
+                let mut running = pin!(runner.run(until, told));
+                tokio::select! {
+                    biased;
+                    () = &mut stop => {
+                        tell.send_replace(true);
+                        running.await
                     }
+                    outcome = &mut running => outcome,
                 }
             }
+        };
+        if let Err(error) = &outcome {
+            self.board.note_end(error);
         }
-        if looked.position > checkpoint.position {
-            checkpoint = self.handle(Vec::new(), checkpoint, looked, stop).await?;
-        }
-        Ok(checkpoint.position)
+        outcome
     }
 
-    fn is_far_behind(&self, position: Position, looked: Position) -> bool {
-        usize::try_from(looked.0.saturating_sub(position.0)).is_ok_and(|lag| lag >= self.batch_events)
+    /// What is read, for all partitions that this process works on.
+    fn pages(&self) -> Arc<Pages> {
+        let read = ReadAll::after(Position::START).filter(self.filter()).limit(self.batch_events);
+        Arc::new(Pages::new(
+            Arc::clone(&self.store),
+            read,
+            self.sharing.map_or(1, |sharing| sharing.partitions),
+        ))
     }
 
-    /// Handles a batch, or as much of it as comes before a stop, and returns where the checkpoint was moved to.
-    async fn handle<F: Future<Output = ()>>(
-        &self,
-        events: Vec<crate::RecordedEvent>,
-        from: Checkpoint,
-        mut to: Checkpoint,
-        mut stop: Pin<&mut Fuse<F>>,
-    ) -> Result<Checkpoint, SubscriptionError> {
-        let mut cx = Context::new(self.progress.begin().await?);
-        for (index, event) in events.iter().enumerate() {
-            if index > 0 && is_ready(stop.as_mut()) {
-                to = Checkpoint::from(&events[index - 1]);
-                break;
+    fn filter(&self) -> Filter {
+        Filter { categories: self.categories.clone(), ..self.dispatcher.filter() }
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = Partition> {
+        Partition::all(&self.name, self.sharing.map_or(1, |sharing| sharing.partitions))
+    }
+
+    /// Returns when everything up to `position` was handled or set aside, wherever the subscription runs: what a caller
+    /// waits for that wants to read its own writes.
+    ///
+    /// A command's answer has its [position](crate::Loaded::position).
+    ///
+    /// # Errors
+    ///
+    /// [`NotReached`], if it takes longer than `within`, or if the store is ill all that time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waiting changes nothing.
+    pub async fn reached(&self, position: Position, within: Duration) -> Result<(), NotReached> {
+        const LOOK: Duration = Duration::from_millis(20);
+        let deadline = Instant::now() + within;
+        let mut told = self.board.subscribe();
+        let mut source = None;
+        loop {
+            let mut at = Position(u64::MAX);
+            for partition in self.partitions() {
+                let here = self.board.reached(partition.index());
+                let reached = match here.filter(|here| *here >= position) {
+                    Some(here) => here,
+                    None => match self.work.books().checkpoint_of(&partition).await {
+                        Ok(checkpoint) => checkpoint.position.max(here.unwrap_or_default()),
+                        Err(error) => {
+                            source = Some(error);
+                            here.unwrap_or_default()
+                        }
+                    },
+                };
+                at = at.min(reached);
             }
-            if let Err(error) = self.dispatcher.dispatch(event, &mut cx).await {
-                if let Some(last) = index.checked_sub(1).map(|last| &events[last]) {
-                    self.keep_what_was_done(cx, from, Checkpoint::from(last)).await;
-                }
-                return Err(error.into());
+            if at >= position {
+                return Ok(());
             }
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(NotReached { position, at, source });
+            }
+            // Whoever runs here tells; of others the checkpoint has to be asked.
+            let _ = tokio::time::timeout_at(deadline.min(now + LOOK), told.changed()).await;
         }
-        self.dispatcher.flush(&mut cx).await?;
-        self.progress.commit(&self.name, cx.into_tx(), from, to).await?;
-        Ok(to)
+    }
+
+    /// How the subscription is, as far as this process works for it, and how far it is behind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked how far it goes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Asking changes nothing.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        let head = self.store.head().await?;
+        let mut position = Position(u64::MAX);
+        for partition in self.partitions() {
+            let reached = match self.board.reached(partition.index()) {
+                Some(here) => here,
+                None => self.work.books().checkpoint_of(&partition).await?.position,
+            };
+            position = position.min(reached);
+        }
+        let mut health = self.board.health(&self.name, position, head);
+        let read = ReadAll::after(health.position).filter(self.filter()).limit(1);
+        let page = self.store.read_all(read).await?;
+        health.note_oldest(page.events.first());
+        Ok(health)
     }
 }
 
-impl<Cx: Send + 'static> Subscription<Cx> {
-    /// Moves the checkpoint up to the event that failed, where what was done before it cannot be rolled back anyway.
-    async fn keep_what_was_done(&self, mut cx: Context<Cx>, from: Checkpoint, to: Checkpoint) {
-        if !self.progress.outlives_a_failure() {
-            return;
-        }
-        // The failure of the handler is what the caller learns; this one costs no more than doing it again.
-        if let Err(error) = self.dispatcher.flush(&mut cx).await {
-            tracing::warn!(%error, subscription = self.name, "events before a failure will be handled again");
-        } else if let Err(error) = self.progress.commit(&self.name, cx.into_tx(), from, to).await {
-            tracing::warn!(%error, subscription = self.name, "events before a failure will be handled again");
+impl<Cx: Send + 'static> Clone for Subscription<Cx> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            store: Arc::clone(&self.store),
+            work: Arc::clone(&self.work),
+            dispatcher: self.dispatcher.clone(),
+            on_failure: self.on_failure,
+            categories: self.categories.clone(),
+            batch_events: self.batch_events,
+            sharing: self.sharing,
+            board: Arc::clone(&self.board),
         }
     }
 }
@@ -209,6 +329,8 @@ impl<Cx: Send + 'static> fmt::Debug for Subscription<Cx> {
         f.debug_struct("Subscription")
             .field("name", &self.name)
             .field("dispatcher", &self.dispatcher)
+            .field("on_failure", &self.on_failure)
+            .field("sharing", &self.sharing)
             .finish_non_exhaustive()
     }
 }
@@ -225,87 +347,14 @@ pub enum SubscriptionError {
     Store(#[from] StoreError),
 }
 
-/// How long a subscription runs.
-#[derive(Clone, Copy)]
-enum Until {
-    CaughtUp,
-    Stopped,
-}
-
-/// Whether `stop` is ready, without waiting for it.
-fn is_ready<F: Future<Output = ()>>(stop: Pin<&mut Fuse<F>>) -> bool {
-    use futures_util::future::FusedFuture;
-    stop.is_terminated() || stop.now_or_never().is_some()
-}
-
-/// How a subscription keeps its checkpoint.
-#[async_trait]
-trait Progress<Cx>: Send + Sync {
-    /// Whether what handlers did stays done when a later event fails.
-    fn outlives_a_failure(&self) -> bool;
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError>;
-    async fn begin(&self) -> Result<Cx, StoreError>;
-    async fn commit(
-        &self,
-        subscription: &str,
-        tx: Cx,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError>;
-}
-
-/// After the work.
-struct AtLeastOnce<S>(S);
-
-#[async_trait]
-impl<S: Checkpoints> Progress<()> for AtLeastOnce<S> {
-    fn outlives_a_failure(&self) -> bool {
-        true
-    }
-
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
-        self.0.checkpoint(subscription).await
-    }
-
-    async fn begin(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn commit(
-        &self,
-        subscription: &str,
-        (): (),
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
-        self.0.move_checkpoint(subscription, from, to).await
-    }
-}
-
-/// Together with the work.
-struct ExactlyOnce<S>(S);
-
-#[async_trait]
-impl<S: Transactional> Progress<S::Tx> for ExactlyOnce<S> {
-    fn outlives_a_failure(&self) -> bool {
-        false
-    }
-
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
-        self.0.checkpoint(subscription).await
-    }
-
-    async fn begin(&self) -> Result<S::Tx, StoreError> {
-        self.0.begin().await
-    }
-
-    async fn commit(
-        &self,
-        subscription: &str,
-        tx: S::Tx,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
-        self.0.commit_with_checkpoint(tx, subscription, from, to).await
-    }
+/// A subscription did not come to a position in time.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the subscription is at position {at} and not at {position}")]
+pub struct NotReached {
+    /// Where it was to come.
+    pub position: Position,
+    /// How far it has come.
+    pub at: Position,
+    /// Why it is not known better.
+    pub source: Option<StoreError>,
 }

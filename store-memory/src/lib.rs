@@ -2,6 +2,7 @@
 //!
 //! It keeps every law that the durable stores keep, in the same suite, except that it forgets when the process ends.
 
+mod progress;
 mod retention;
 mod transfer;
 mod tx;
@@ -15,19 +16,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
+use factum_core::store::bookkeeping::Bookkeeping;
 use factum_core::store::verdict::{History, Place, judge};
 use factum_core::store::{
     Append, Appended, CategoryPage, Cursor, Limits, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
     Uncommitted, Wake,
 };
 use factum_core::{
-    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Position, RecordedEvent, StoreError,
-    StoreErrorKind, StreamId, Transactional, Version,
+    Advance, AppendError, Checkpoint, EventId, EventStore, Position, RecordedEvent, StoreError, StreamId,
+    Transactional, Version,
 };
 
 pub use self::tx::MemoryTx;
-
-const MOVE_CHECKPOINT: &str = "move checkpoint";
 
 /// A store in memory. Clones are the same store; the last one takes the events with it.
 #[derive(Clone, Default)]
@@ -52,9 +52,10 @@ struct Log {
     erased: HashSet<usize>,
     streams: HashMap<StreamId, StreamLog>,
     ids: HashMap<EventId, usize>,
-    checkpoints: HashMap<String, Checkpoint>,
     /// How many times a stream was deleted, archived, restored or truncated.
     changes: u64,
+    /// What is kept for subscriptions.
+    books: Bookkeeping,
 }
 
 /// One stream. Its event with version `v` is at index `v - 1` of the places.
@@ -80,6 +81,13 @@ impl MemoryStore {
 
     fn read(&self) -> RwLockReadGuard<'_, Log> {
         self.shared.log.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, until `tx` ends, nobody else writes.
+    async fn take_turn(&self, tx: &mut MemoryTx) {
+        if tx.turn.is_none() {
+            tx.turn = Some(Arc::clone(&self.shared.writing).lock_owned().await);
+        }
     }
 
     /// No code that holds this lock can leave the log half changed: what may fail or panic comes before the change.
@@ -146,26 +154,14 @@ impl EventStore for MemoryStore {
         Ok(CategoryPage { streams, end })
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        Ok(self.read().head())
+    }
+
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         // Nobody outside this process can append, so nothing has to be looked for in between.
         self.shared.wake.wait(after, Duration::from_hours(1)).await;
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Checkpoints for MemoryStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
-        Ok(self.read().checkpoints.get(subscription).copied().unwrap_or_default())
-    }
-
-    async fn move_checkpoint(
-        &self,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
-        self.write().move_checkpoint(subscription, from, to)
     }
 }
 
@@ -180,9 +176,7 @@ impl Transactional for MemoryStore {
     /// append of its own.
     async fn append_in(&self, tx: &mut MemoryTx, append: Append) -> Result<Uncommitted, AppendError> {
         append.check(&self.shared.limits)?;
-        if tx.turn.is_none() {
-            tx.turn = Some(Arc::clone(&self.shared.writing).lock_owned().await);
-        }
+        self.take_turn(tx).await;
         let log = self.read();
         let head = tx.events.last().map_or(log.head(), |event| event.position);
         let verdict = judge(append, &Within { log: &log, tx }, head, now())?;
@@ -205,16 +199,14 @@ impl Transactional for MemoryStore {
         Ok(())
     }
 
-    async fn commit_with_checkpoint(
-        &self,
-        mut tx: MemoryTx,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
+    async fn rollback(&self, _: MemoryTx) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn commit_with(&self, mut tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
         {
             let mut log = self.write();
-            log.move_checkpoint(subscription, from, to)?;
+            log.advance(step)?;
             log.commit(&mut tx);
         }
         self.shared.wake.wake(self.read().head());
@@ -277,6 +269,8 @@ impl Log {
     /// Records what a transaction has appended, and lets its effects happen.
     fn commit(&mut self, tx: &mut MemoryTx) {
         tx.events.drain(..).for_each(|event| self.record(event));
+        tx.set.drain(..).for_each(|timer| self.books.set_timer(timer));
+        tx.taken.drain(..).for_each(|timer| self.books.take_timer(&timer));
         tx.take_effect();
     }
 
@@ -306,24 +300,6 @@ impl Log {
         let verdict = judge(append, self, self.head(), now)?;
         verdict.events.into_iter().for_each(|event| self.record(event));
         Ok(verdict.appended)
-    }
-
-    fn move_checkpoint(
-        &mut self,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
-        let actual = self.checkpoints.get(subscription).copied().unwrap_or_default().position;
-        if actual != from.position {
-            let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual };
-            return Err(StoreError::new(kind, MOVE_CHECKPOINT));
-        }
-        from.check(self.checkpoint_at(from.position).event_id, MOVE_CHECKPOINT)?;
-        let found = self.checkpoint_at(to.position);
-        to.check(found.event_id, MOVE_CHECKPOINT)?;
-        self.checkpoints.insert(subscription.to_owned(), found);
-        Ok(())
     }
 }
 

@@ -78,8 +78,8 @@ impl Import for MemoryImport {
         let last = log.head();
         {
             let mut known = store.write();
-            let Log { checkpoints, changes, .. } = mem::replace(&mut *known, log);
-            known.checkpoints = checkpoints;
+            let Log { books, changes, .. } = mem::replace(&mut *known, log);
+            known.books = books;
             known.changes = changes;
         }
         drop(turn);

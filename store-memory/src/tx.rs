@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 
-use factum_core::{RecordedEvent, StreamId};
+use factum_core::{RecordedEvent, StreamId, Timer};
 use tokio::sync::OwnedMutexGuard;
 
 /// Appends, and effects on the program's own memory, that happen together with the checkpoint, or not at all.
@@ -13,6 +13,9 @@ pub struct MemoryTx {
     /// What will be recorded, with its final versions and positions: from the first append on nobody else writes.
     pub(crate) events: Vec<RecordedEvent>,
     pub(crate) turn: Option<OwnedMutexGuard<()>>,
+    /// Timers that will be set, and those that will be taken.
+    pub(crate) set: Vec<Timer>,
+    pub(crate) taken: Vec<Timer>,
 }
 
 impl MemoryTx {

@@ -1,12 +1,15 @@
 //! Checkpoints, alone and with the work they stand for.
 
 use async_trait::async_trait;
-use factum_core::{Checkpoint, Checkpoints, EventId, Position, StoreError, StoreErrorKind};
+use factum_core::{
+    Advance, Checkpoint, Checkpoints, EventId, Partition, Position, StoreError, StoreErrorKind, Transactional,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::database::Database;
+use crate::dead_letter;
 use crate::row::{column, number};
 
 const CHECKPOINT: &str = "read checkpoint";
@@ -14,32 +17,31 @@ pub(crate) const MOVE_CHECKPOINT: &str = "move checkpoint";
 
 #[async_trait]
 impl Checkpoints for PostgresStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
+    async fn checkpoint_of(&self, partition: &Partition) -> Result<Checkpoint, StoreError> {
         let database = self.database();
         database
             .retrying(CHECKPOINT, || async {
                 let mut lease = database.lease(CHECKPOINT).await?;
-                let found = read(database, CHECKPOINT, &mut lease, subscription).await?;
+                let found = read(database, CHECKPOINT, &mut lease, partition).await?;
                 lease.put_back();
-                let Some((checkpoint, found)) = found else { return Ok(Checkpoint::START) };
-                checkpoint.check(found.map(EventId), CHECKPOINT)?;
-                Ok(checkpoint)
+                let Some(kept) = found else { return Ok(Checkpoint::START) };
+                kept.checkpoint.check(kept.found, CHECKPOINT)?;
+                Ok(kept.checkpoint)
             })
             .await
     }
 
-    async fn move_checkpoint(
-        &self,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
+    async fn advance(&self, step: Advance) -> Result<(), StoreError> {
+        if !step.parked.is_empty() || !step.settled.is_empty() {
+            let tx = self.begin().await?;
+            return self.commit_with(tx, step).await;
+        }
         let database = self.database();
         let mut lease = database.lease(MOVE_CHECKPOINT).await?;
-        let moved = compare_and_set(&mut lease, subscription, from, to);
+        let moved = compare_and_set(&mut lease, &step);
         let outcome = match database.within_commit(MOVE_CHECKPOINT, moved).await? {
             Moved::Done { .. } => lease.commit(database, MOVE_CHECKPOINT).await,
-            Moved::Not(facts) => Err(facts.explain(database, &mut lease, subscription, from, to).await?),
+            Moved::Not(facts) => Err(facts.explain(database, &mut lease, &step).await?),
         };
         lease.put_back();
         outcome
@@ -61,23 +63,44 @@ pub(crate) struct Facts {
     found_to: Option<Uuid>,
 }
 
-/// Moves the checkpoint, if it is at `from`, and `from` and `to` are of this log.
-pub(crate) async fn compare_and_set(
+/// Makes a step in a transaction that goes on: all of it, or nothing and then the transaction can only be rolled back.
+pub(crate) async fn step_in(
+    database: &Database,
     connection: &mut PgConnection,
-    subscription: &str,
-    from: Checkpoint,
-    to: Checkpoint,
-) -> Result<Moved, sqlx::Error> {
+    step: &Advance,
+) -> Result<Moved, StoreError> {
+    let moved = database.within(MOVE_CHECKPOINT, compare_and_set(connection, step)).await?;
+    if matches!(moved, Moved::Done { .. }) {
+        let subscription = step.partition.subscription();
+        if !step.parked.is_empty() {
+            let parked = dead_letter::park(connection, subscription, &step.parked);
+            database.within(MOVE_CHECKPOINT, parked).await?;
+        }
+        if !step.settled.is_empty() {
+            let settled: Vec<_> = step.settled.iter().map(|position| column(position.0)).collect();
+            let settled = sqlx::query_file!("src/sql/settle.sql", subscription, &settled).execute(connection);
+            database.within(MOVE_CHECKPOINT, settled).await?;
+        }
+    }
+    Ok(moved)
+}
+
+/// Moves the checkpoint, if it is where it is believed to be, if both ends are of this log, and if nobody else has the lease.
+async fn compare_and_set(connection: &mut PgConnection, step: &Advance) -> Result<Moved, sqlx::Error> {
     let encode =
         |position: Position| i64::try_from(position.0).map_err(|error| sqlx::Error::Encode(error.into()));
     let id = |checkpoint: Checkpoint| checkpoint.event_id.map(|id| id.0);
+    let Advance { partition, from, to, token, .. } = step;
     let row = sqlx::query_file!(
         "src/sql/move_checkpoint.sql",
-        subscription,
+        partition.subscription(),
         column(from.position.0),
-        id(from) as Option<Uuid>,
+        id(*from) as Option<Uuid>,
         encode(to.position)?,
-        id(to) as Option<Uuid>,
+        id(*to) as Option<Uuid>,
+        index(partition.index()),
+        index(partition.of()),
+        token.map(|token| column(token.0)) as Option<i64>,
     )
     .fetch_one(connection)
     .await?;
@@ -88,18 +111,30 @@ pub(crate) async fn compare_and_set(
     })
 }
 
+/// A number of partitions as a column holds it. Nobody has more of them than that.
+pub(crate) fn index(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
 impl Facts {
     /// The error that says what is wrong.
     pub(crate) async fn explain(
         self,
         database: &Database,
         connection: &mut PgConnection,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
+        step: &Advance,
     ) -> Result<StoreError, StoreError> {
-        let found = read(database, MOVE_CHECKPOINT, connection, subscription).await?;
-        let actual = found.map_or(Position::START, |(checkpoint, _)| checkpoint.position);
+        let Advance { partition, from, to, token, .. } = step;
+        let kept = read(database, MOVE_CHECKPOINT, connection, partition).await?;
+        let may_move = match (token, &kept) {
+            (Some(token), Some(kept)) => kept.has_holder && kept.token == token.0,
+            (Some(_), None) => false,
+            (None, kept) => !kept.as_ref().is_some_and(|kept| kept.is_leased),
+        };
+        if !may_move {
+            return Ok(StoreError::new(StoreErrorKind::LeaseLost, MOVE_CHECKPOINT));
+        }
+        let actual = kept.map_or(Position::START, |kept| kept.checkpoint.position);
         if actual == from.position {
             from.check(self.found_from.map(EventId), MOVE_CHECKPOINT)?;
             to.check(self.found_to.map(EventId), MOVE_CHECKPOINT)?;
@@ -109,17 +144,46 @@ impl Facts {
     }
 }
 
-/// Where the checkpoint is, and the event that the log has there.
+/// What is kept of a partition.
+struct Kept {
+    checkpoint: Checkpoint,
+    /// The event that the log has there.
+    found: Option<EventId>,
+    token: u64,
+    /// Whether somebody has the lease now, and whether somebody has it or had it last.
+    is_leased: bool,
+    has_holder: bool,
+}
+
+/// Where the checkpoint is.
 async fn read(
     database: &Database,
     operation: &'static str,
     connection: &mut PgConnection,
-    subscription: &str,
-) -> Result<Option<(Checkpoint, Option<Uuid>)>, StoreError> {
-    let row = sqlx::query_file!("src/sql/checkpoint.sql", subscription).fetch_optional(connection);
-    let row = database.within(operation, row).await?;
-    Ok(row.map(|row| {
-        let position = Position(number(row.position));
-        (Checkpoint { position, event_id: row.event_id.map(EventId) }, row.found)
+    partition: &Partition,
+) -> Result<Option<Kept>, StoreError> {
+    let row = sqlx::query_file!("src/sql/checkpoint.sql", partition.subscription(), index(partition.index()))
+        .fetch_optional(connection);
+    let Some(row) = database.within(operation, row).await? else { return Ok(None) };
+    check_partitions(row.partitions, partition.of(), operation)?;
+    if row.partition != index(partition.index()) {
+        return Ok(None);
+    }
+    let position = Position(number(row.position));
+    Ok(Some(Kept {
+        checkpoint: Checkpoint { position, event_id: row.event_id.map(EventId) },
+        found: row.found.map(EventId),
+        token: number(row.token),
+        is_leased: row.is_leased,
+        has_holder: row.has_holder,
     }))
+}
+
+/// Refuses to split the work otherwise than it is.
+pub(crate) fn check_partitions(found: i32, wanted: u32, operation: &'static str) -> Result<(), StoreError> {
+    if found == index(wanted) {
+        return Ok(());
+    }
+    let found = u32::try_from(found).unwrap_or_default();
+    Err(StoreError::new(StoreErrorKind::OtherPartitions { found, wanted }, operation))
 }

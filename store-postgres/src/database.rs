@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use factum_core::store::retry::backoff;
 use factum_core::{StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgArguments;
 use sqlx::postgres::PgTransactionManager;
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::runtime::Handle;
@@ -193,6 +195,19 @@ impl Database {
     pub(crate) async fn lease_idle(&self, operation: &'static str) -> Result<Lease, StoreError> {
         let lease = Lease::from_pool(&self.pool, self.settings.answer_timeout).await;
         lease.map_err(|error| store_error(operation, error))
+    }
+
+    /// How many rows a statement has changed that commits itself and may be repeated.
+    pub(crate) async fn changing(
+        &self,
+        operation: &'static str,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut lease = self.lease(operation).await?;
+        let done = self.within_commit(operation, statement.execute(&mut *lease)).await?;
+        lease.commit(self, operation).await?;
+        lease.put_back();
+        Ok(done.rows_affected())
     }
 
     /// What comes of `work`, unless it takes too long. For everything that a commit does not depend on.

@@ -20,15 +20,18 @@ mod append;
 mod builder;
 mod checkpoint;
 mod database;
+mod dead_letter;
 mod error;
 mod feed;
 mod holders;
+mod lease;
 mod migrate;
 mod notices;
 mod page;
 mod read;
 mod retention;
 mod row;
+mod timer;
 mod transaction;
 mod transfer;
 
@@ -209,6 +212,10 @@ impl EventStore for PostgresStore {
 
     async fn read_category(&self, read: ReadCategory) -> Result<CategoryPage, StoreError> {
         read::read_category(self.database(), read).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        read::head(self.database()).await
     }
 
     /// Hears of other processes within milliseconds, where they tell (see [`Builder::notifications`]), and looks for itself

@@ -265,6 +265,19 @@ pub(crate) async fn refresh(database: &Database, operation: &'static str) -> Res
     Ok(())
 }
 
+/// See [`EventStore::head`](factum_core::EventStore::head).
+pub(crate) async fn head(database: &Database) -> Result<Position, StoreError> {
+    database
+        .retrying(READ, || async {
+            let mut lease = database.lease(READ).await?;
+            let row = sqlx::query_file!("src/sql/head_position.sql").fetch_one(&mut *lease);
+            let row = database.within(READ, row).await?;
+            lease.put_back();
+            Ok(Position(number(row.head)))
+        })
+        .await
+}
+
 /// See [`EventStore::wait`](factum_core::EventStore::wait).
 pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), StoreError> {
     // Far enough away to be no deadline.

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use factum_core::store::{Append, ReadStream, StreamPage, Uncommitted};
-use factum_core::{AppendError, Checkpoint, StoreError, StoreErrorKind, Transactional};
+use factum_core::{Advance, AppendError, StoreError, StoreErrorKind, Transactional};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgTransactionManager;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::PostgresStore;
 use crate::append::{APPEND, Run};
-use crate::checkpoint::{MOVE_CHECKPOINT, Moved, compare_and_set};
+use crate::checkpoint::{MOVE_CHECKPOINT, Moved, step_in};
 use crate::database::Lease;
 use crate::error::{Fault, commit_error, is_clash, store_error};
 use crate::read;
@@ -255,17 +255,14 @@ impl Transactional for PostgresStore {
         Ok(())
     }
 
-    async fn commit_with_checkpoint(
-        &self,
-        mut tx: PostgresTx,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
+    async fn rollback(&self, tx: PostgresTx) -> Result<(), StoreError> {
+        tx.rollback().await
+    }
+
+    async fn commit_with(&self, mut tx: PostgresTx, step: Advance) -> Result<(), StoreError> {
         tx.check_open(MOVE_CHECKPOINT)?;
         let database = self.database();
-        let moved = database.within(MOVE_CHECKPOINT, compare_and_set(&mut tx, subscription, from, to)).await;
-        let refusal = match moved {
+        let refusal = match step_in(database, &mut tx, &step).await {
             Ok(Moved::Done { has_appended }) => {
                 tx.finish().await?;
                 if has_appended {
@@ -274,7 +271,7 @@ impl Transactional for PostgresStore {
                 return Ok(());
             }
             Ok(Moved::Not(facts)) => {
-                facts.explain(database, &mut tx, subscription, from, to).await.unwrap_or_else(|error| error)
+                facts.explain(database, &mut tx, &step).await.unwrap_or_else(|error| error)
             }
             Err(error) => error,
         };

@@ -1,14 +1,16 @@
 //! Checkpoints, alone and together with a projection's work.
 
-use factum_core::{Checkpoint, Position, StoreError, StoreErrorKind};
+use chrono::Utc;
+use factum_core::{Advance, Checkpoint, Partition, Position, StoreError, StoreErrorKind};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, Transaction};
 
 use crate::database::Database;
+use crate::dead_letter;
 use crate::error::{Fault, commit_error, store_error};
+use crate::read;
 use crate::row;
 use crate::script::{self, Answers, Values};
-use crate::writer::Writer;
 
 /// The transaction of a [`SqliteStore`](crate::SqliteStore): sqlx's own. Dropping it rolls it back.
 ///
@@ -28,39 +30,40 @@ const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT factum_tx";
 const MOVE_IN_TX: &str = concat!("RELEASE factum_tx;", include_str!("sql/move_checkpoint.sql"));
 const MOVE: &str = concat!("BEGIN IMMEDIATE;", include_str!("sql/move_checkpoint.sql"), "COMMIT");
 
-/// See [`Checkpoints::checkpoint`](factum_core::Checkpoints::checkpoint).
-pub(crate) async fn read(database: &Database, subscription: &str) -> Result<Checkpoint, StoreError> {
-    let values = Values::default().and(subscription).done();
+/// See [`Checkpoints::checkpoint_of`](factum_core::Checkpoints::checkpoint_of).
+pub(crate) async fn read(database: &Database, partition: &Partition) -> Result<Checkpoint, StoreError> {
+    let values = Values::default().and(partition.subscription()).and(i64::from(partition.index())).done();
     let rows = match script::rows(&database.readers, include_str!("sql/checkpoint.sql"), values).await {
         Ok(rows) => rows,
         Err(error) => return Err(database.explain(READING, error).await),
     };
     let Some(row) = rows.first() else { return Ok(Checkpoint::START) };
-    let (checkpoint, found) = row::checkpoint(row)?;
-    checkpoint.check(found, READING)?;
-    Ok(checkpoint)
+    let kept = row::checkpoint(row)?;
+    check_partitions(kept.partitions, partition.of(), READING)?;
+    if kept.partition != partition.index() {
+        return Ok(Checkpoint::START);
+    }
+    kept.checkpoint.check(kept.found, READING)?;
+    Ok(kept.checkpoint)
 }
 
-/// See [`Checkpoints::move_checkpoint`](factum_core::Checkpoints::move_checkpoint).
-pub(crate) async fn advance(
-    database: &Database,
-    subscription: &str,
-    from: Checkpoint,
-    to: Checkpoint,
-) -> Result<(), StoreError> {
-    let values = values(subscription, from, to)?;
-    let mut writer = Writer::acquire(&database.writer, MOVING).await?;
-    match writer.run(MOVE, values).await {
-        Ok(answers) => {
-            writer.ended();
-            // The first is that of BEGIN.
-            moved(&answers, 1, from, to)
-        }
-        Err(Fault { error, .. }) => {
-            writer.abandon().await;
-            Err(database.explain_commit(MOVING, error).await)
-        }
+/// Refuses to split the work otherwise than it is.
+pub(crate) fn check_partitions(found: u32, wanted: u32, operation: &'static str) -> Result<(), StoreError> {
+    if found == wanted {
+        return Ok(());
     }
+    Err(StoreError::new(StoreErrorKind::OtherPartitions { found, wanted }, operation))
+}
+
+/// See [`Checkpoints::advance`](factum_core::Checkpoints::advance).
+pub(crate) async fn advance(database: &Database, step: &Advance) -> Result<(), StoreError> {
+    if !step.parked.is_empty() || !step.settled.is_empty() {
+        let tx = begin(database, MOVING).await?;
+        return commit_with(database, tx, step).await;
+    }
+    let answers = database.write(MOVING, MOVE, values(step)?).await?;
+    // The first is that of BEGIN.
+    moved(&answers, 1, step)
 }
 
 /// See [`Transactional::begin`](factum_core::Transactional::begin).
@@ -80,21 +83,25 @@ pub(crate) async fn commit(mut tx: SqliteTx) -> Result<(), StoreError> {
     }
 }
 
-/// Moves the checkpoint in `tx`, and commits. See
-/// [`Transactional::commit_with_checkpoint`](factum_core::Transactional::commit_with_checkpoint).
+/// See [`Transactional::rollback`](factum_core::Transactional::rollback).
+pub(crate) async fn rollback(tx: SqliteTx) -> Result<(), StoreError> {
+    tx.rollback().await.map_err(|error| store_error("roll back", error))
+}
+
+/// Makes a step in `tx`, and commits. See [`Transactional::commit_with`](factum_core::Transactional::commit_with).
 ///
 /// When SQLite rolls a transaction back by itself, statements that follow take effect one by one. The savepoint that
 /// was set when the transaction began is gone then, and releasing it fails before anything else is done.
 pub(crate) async fn commit_with(
     database: &Database,
     mut tx: SqliteTx,
-    subscription: &str,
-    from: Checkpoint,
-    to: Checkpoint,
+    step: &Advance,
 ) -> Result<(), StoreError> {
-    let values = values(subscription, from, to)?;
-    let outcome = match script::run(&mut tx, MOVE_IN_TX, values).await {
-        Ok(answers) => moved(&answers, 1, from, to),
+    let outcome = match script::run(&mut tx, MOVE_IN_TX, values(step)?).await {
+        Ok(answers) => match moved(&answers, 1, step) {
+            Ok(()) => dead_letter::keep(database, &mut tx, step, MOVING).await,
+            Err(error) => Err(error),
+        },
         Err(Fault { statement: 0, error }) => {
             Err(StoreError::because(StoreErrorKind::Other, MOVING, EndedBefore { source: error }))
         }
@@ -122,25 +129,39 @@ struct EndedBefore {
 }
 
 /// The arguments of `move_checkpoint.sql`.
-fn values(subscription: &str, from: Checkpoint, to: Checkpoint) -> Result<SqliteArguments, StoreError> {
+fn values(step: &Advance) -> Result<SqliteArguments, StoreError> {
     let column = |position: Position| {
         i64::try_from(position.0).map_err(|error| StoreError::because(StoreErrorKind::Other, MOVING, error))
     };
     let id = |checkpoint: Checkpoint| checkpoint.event_id.map(|id| id.0.as_bytes().to_vec());
-    let values = Values::default().and(subscription).and(column(from.position)?).and(column(to.position)?);
-    Ok(values.and(id(from)).and(id(to)).done())
+    let Advance { partition, from, to, token, .. } = step;
+    Ok(Values::default()
+        .and(partition.subscription())
+        .and(column(from.position)?)
+        .and(column(to.position)?)
+        .and(id(*from))
+        .and(id(*to))
+        .and(i64::from(partition.index()))
+        .and(i64::from(partition.of()))
+        .and(token.map(|token| read::column(token.0)))
+        .and(Utc::now().timestamp_micros())
+        .done())
 }
 
 /// Whether the checkpoint was moved, by the answer `at` in those to `move_checkpoint.sql`.
-fn moved(answers: &Answers, at: usize, from: Checkpoint, to: Checkpoint) -> Result<(), StoreError> {
+fn moved(answers: &Answers, at: usize, step: &Advance) -> Result<(), StoreError> {
     let row = answers.get(at).and_then(|rows| rows.first());
     let row =
         row.ok_or_else(|| StoreError::because(StoreErrorKind::Corrupt, MOVING, "no answer to a move"))?;
-    let (was, found_from, found_to) = row::facts(row)?;
-    if was != from.position {
-        let kind = StoreErrorKind::CheckpointMoved { expected: from.position, actual: was };
+    let facts = row::facts(row)?;
+    check_partitions(facts.partitions, step.partition.of(), MOVING)?;
+    if !facts.may_move {
+        return Err(StoreError::new(StoreErrorKind::LeaseLost, MOVING));
+    }
+    if facts.was != step.from.position {
+        let kind = StoreErrorKind::CheckpointMoved { expected: step.from.position, actual: facts.was };
         return Err(StoreError::new(kind, MOVING));
     }
-    from.check(found_from, MOVING)?;
-    to.check(found_to, MOVING)
+    step.from.check(facts.found_from, MOVING)?;
+    step.to.check(facts.found_to, MOVING)
 }

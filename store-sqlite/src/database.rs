@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use factum_core::store::{Limits, Wake};
 use factum_core::{RecordedEvent, StoreError, StoreErrorKind};
 use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection, SqlitePool};
 use tokio::sync::OnceCell;
 
 use crate::builder::{Builder, Durability};
-use crate::error::{commit_error, is_busy, is_unspecific, store_error};
+use crate::error::{Fault, commit_error, is_busy, is_unspecific, store_error};
 use crate::migrate;
+use crate::script::Answers;
+use crate::writer::Writer;
 
 /// What the parts of a store share. It ends with the last append, so it must not own the queue of appends.
 pub(crate) struct Database {
@@ -119,6 +123,26 @@ impl Database {
             self.explain(operation, error).await
         } else {
             commit_error(operation, error)
+        }
+    }
+
+    /// Runs a script that begins with `BEGIN IMMEDIATE` and ends with `COMMIT`.
+    pub(crate) async fn write(
+        &self,
+        operation: &'static str,
+        script: &'static str,
+        values: SqliteArguments,
+    ) -> Result<Answers, StoreError> {
+        let mut writer = Writer::acquire(&self.writer, operation).await?;
+        match writer.run(script, values).await {
+            Ok(answers) => {
+                writer.ended();
+                Ok(answers)
+            }
+            Err(Fault { error, .. }) => {
+                writer.abandon().await;
+                Err(self.explain_commit(operation, error).await)
+            }
         }
     }
 

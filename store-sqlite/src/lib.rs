@@ -52,12 +52,15 @@ mod append;
 mod builder;
 mod checkpoint;
 mod database;
+mod dead_letter;
 mod error;
+mod lease;
 mod migrate;
 mod read;
 mod retention;
 mod row;
 mod script;
+mod timer;
 mod transfer;
 mod writer;
 
@@ -71,8 +74,8 @@ use factum_core::store::{
     Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
 };
 use factum_core::{
-    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Position, RecordedEvent, StoreError,
-    Transactional,
+    Advance, AppendError, Checkpoint, Checkpoints, EventId, EventStore, Partition, Position, RecordedEvent,
+    StoreError, Transactional,
 };
 use sqlx::SqlitePool;
 
@@ -233,6 +236,11 @@ impl EventStore for SqliteStore {
         read::read_category(self.database(), read).await
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.database().check_schema("read").await?;
+        read::head(self.database()).await
+    }
+
     /// Looks every 10 ms for what other processes have written, once for all who wait.
     ///
     /// # Errors
@@ -250,12 +258,12 @@ impl EventStore for SqliteStore {
 
 #[async_trait]
 impl Checkpoints for SqliteStore {
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
+    async fn checkpoint_of(&self, partition: &Partition) -> Result<Checkpoint, StoreError> {
         self.database().check_schema("read checkpoint").await?;
-        checkpoint::read(self.database(), subscription).await
+        checkpoint::read(self.database(), partition).await
     }
 
-    /// Moves it in one transaction of the connection that writes, for whose turn it waits as appends do.
+    /// Makes the step in one transaction of the connection that writes, for whose turn it waits as appends do.
     ///
     /// # Errors
     ///
@@ -265,14 +273,9 @@ impl Checkpoints for SqliteStore {
     /// # Cancel safety
     ///
     /// Dropping the future makes the outcome unknown: it was moved, or not. Reading it tells.
-    async fn move_checkpoint(
-        &self,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
+    async fn advance(&self, step: Advance) -> Result<(), StoreError> {
         self.database().check_schema("move checkpoint").await?;
-        checkpoint::advance(self.database(), subscription, from, to).await
+        checkpoint::advance(self.database(), &step).await
     }
 }
 
@@ -334,25 +337,23 @@ impl Transactional for SqliteStore {
         Ok(())
     }
 
-    /// Moves the checkpoint in `tx`, and commits.
+    async fn rollback(&self, tx: SqliteTx) -> Result<(), StoreError> {
+        checkpoint::rollback(tx).await
+    }
+
+    /// Makes a step in `tx`, and commits.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], as of [`move_checkpoint`](Checkpoints::move_checkpoint) and [`commit`](Transactional::commit). Then
+    /// [`StoreError`], as of [`advance`](Checkpoints::advance) and [`commit`](Transactional::commit). Then
     /// nothing of `tx` has happened, unless the outcome is said to be unknown.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future makes the outcome unknown: all of it, or nothing. Reading the checkpoint tells.
-    async fn commit_with_checkpoint(
-        &self,
-        tx: SqliteTx,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
+    async fn commit_with(&self, tx: SqliteTx, step: Advance) -> Result<(), StoreError> {
         self.database().check_schema("move checkpoint").await?;
-        checkpoint::commit_with(self.database(), tx, subscription, from, to).await?;
+        checkpoint::commit_with(self.database(), tx, &step).await?;
         read::tell(self.database()).await;
         Ok(())
     }

@@ -150,7 +150,7 @@ pub(crate) async fn tell(database: &Database) {
 }
 
 /// The position of the last event.
-async fn head(database: &Database) -> Result<Position, StoreError> {
+pub(crate) async fn head(database: &Database) -> Result<Position, StoreError> {
     let sql = "SELECT coalesce(max(position), 0) FROM factum_events";
     let rows = select(database, sql, Values::default().done()).await?;
     Ok(rows.first().map(|row| row::position(row, "wait")).transpose()?.unwrap_or_default())

@@ -7,8 +7,8 @@ use factum_core::store::verdict::Place;
 use factum_core::transfer::check::{Entry, LogCheck, Part};
 use factum_core::transfer::{self, Record, TransferError};
 use factum_core::{
-    BoxError, Checkpoint, Codec, EventId, EventName, Metadata, Position, RecordedEvent, StoreError,
-    StoreErrorKind, StreamId, Version,
+    BoxError, Checkpoint, Codec, DeadLetter, EventFacts, EventId, EventName, Failure, Held, Metadata,
+    NewDeadLetter, NodeId, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -127,18 +127,105 @@ impl Written {
     }
 }
 
-/// A checkpoint, and the event that the log has there: a row of `checkpoint.sql`.
-pub(crate) fn checkpoint(row: &SqliteRow) -> Result<(Checkpoint, Option<EventId>), StoreError> {
-    let read = Reading { row, operation: "read checkpoint", position_at: 0 };
-    let position = Position(read.number(0, "position")?);
-    Ok((Checkpoint { position, event_id: read.optional_id(1)? }, read.optional_id(2)?))
+/// What is kept of a partition: a row of `checkpoint.sql`.
+pub(crate) struct Kept {
+    pub(crate) checkpoint: Checkpoint,
+    /// The event that the log has there.
+    pub(crate) found: Option<EventId>,
+    pub(crate) partition: u32,
+    pub(crate) partitions: u32,
 }
 
-/// Where a checkpoint was, and the events that the log has where a move begins and ends: an answer of
-/// `move_checkpoint.sql`.
-pub(crate) fn facts(row: &SqliteRow) -> Result<(Position, Option<EventId>, Option<EventId>), StoreError> {
+pub(crate) fn checkpoint(row: &SqliteRow) -> Result<Kept, StoreError> {
+    let read = Reading { row, operation: "read checkpoint", position_at: 0 };
+    let position = Position(read.number(0, "position")?);
+    Ok(Kept {
+        checkpoint: Checkpoint { position, event_id: read.optional_id(1)? },
+        found: read.optional_id(2)?,
+        partition: read.small_number(3, "partition")?,
+        partitions: read.small_number(4, "partitions")?,
+    })
+}
+
+/// What a move depends on: an answer of `move_checkpoint.sql`.
+pub(crate) struct Facts {
+    /// Where the checkpoint was.
+    pub(crate) was: Position,
+    /// The events that the log has where the move begins and ends.
+    pub(crate) found_from: Option<EventId>,
+    pub(crate) found_to: Option<EventId>,
+    pub(crate) partitions: u32,
+    /// Whether the lease is as it must be.
+    pub(crate) may_move: bool,
+}
+
+pub(crate) fn facts(row: &SqliteRow) -> Result<Facts, StoreError> {
     let read = Reading { row, operation: "move checkpoint", position_at: 0 };
-    Ok((Position(read.number(0, "position")?), read.optional_id(1)?, read.optional_id(2)?))
+    Ok(Facts {
+        was: Position(read.number(0, "position")?),
+        found_from: read.optional_id(1)?,
+        found_to: read.optional_id(2)?,
+        partitions: read.small_number(3, "partitions")?,
+        may_move: read.column(4, "may_move")?,
+    })
+}
+
+/// A partition of a subscription, and of how many it is one: a row of `roster.sql`.
+pub(crate) fn held(row: &SqliteRow) -> Result<(u32, Held), StoreError> {
+    let read = Reading { row, operation: "share", position_at: 0 };
+    let until: Option<i64> = read.column(3, "leased_until")?;
+    let by = match until {
+        Some(_) => Some((NodeId(read.event_id(2)?.0), read.time(3, "leased_until")?)),
+        None => None,
+    };
+    Ok((read.small_number(0, "partitions")?, Held { token: read.number(1, "token")?, by }))
+}
+
+/// A node and until when it is there: a row of `roster.sql`.
+pub(crate) fn node(row: &SqliteRow) -> Result<(NodeId, DateTime<Utc>), StoreError> {
+    let read = Reading { row, operation: "share", position_at: 1 };
+    Ok((NodeId(read.event_id(0)?.0), read.time(1, "there_until")?))
+}
+
+/// A row of `dead_letters.sql`.
+pub(crate) fn dead_letter(subscription: &str, row: &SqliteRow) -> Result<DeadLetter, StoreError> {
+    let read = Reading { row, operation: "read dead letters", position_at: 0 };
+    let event = EventFacts {
+        id: read.event_id(1)?,
+        name: read.parsed(5, "name", |name: String| EventName::new(name))?,
+        stream: read.stream(2, 3)?,
+        version: Version(read.number(4, "version")?),
+        position: Position(read.number(0, "position")?),
+    };
+    let failure = match read.column::<Option<String>>(8, "handler")? {
+        Some(handler) => {
+            let errors = read.parsed(9, "errors", |errors: &str| serde_json::from_str(errors))?;
+            Some(Failure { handler, errors })
+        }
+        None => None,
+    };
+    let attempts = read.small_number(7, "attempts")?;
+    Ok(DeadLetter {
+        subscription: subscription.to_owned(),
+        letter: NewDeadLetter { event, holds_stream: read.column(6, "holds_stream")?, attempts, failure },
+        is_due: read.column(10, "is_due")?,
+        parked_at: read.time(11, "parked_at")?,
+    })
+}
+
+/// A row of `parked_streams.sql`: the first has a number, the others are streams.
+pub(crate) fn dead_letter_count(row: &SqliteRow) -> Result<u64, StoreError> {
+    Reading { row, operation: "read dead letters", position_at: 0 }.number(0, "count")
+}
+
+pub(crate) fn parked_stream(row: &SqliteRow) -> Result<StreamId, StoreError> {
+    Reading { row, operation: "read dead letters", position_at: 0 }.stream(0, 1)
+}
+
+/// A row of `due_timers.sql`.
+pub(crate) fn timer(row: &SqliteRow) -> Result<(EventId, DateTime<Utc>), StoreError> {
+    let read = Reading { row, operation: "read timers", position_at: 1 };
+    Ok((read.event_id(0)?, read.time(1, "due_at")?))
 }
 
 /// An id and its place: a row of `look_up.sql`.
@@ -205,6 +292,10 @@ impl<'r> Reading<'r> {
     /// A number that cannot be negative.
     fn number(&self, at: usize, column: &'static str) -> Result<u64, StoreError> {
         self.parsed(at, column, |number: i64| u64::try_from(number))
+    }
+
+    fn small_number(&self, at: usize, column: &'static str) -> Result<u32, StoreError> {
+        self.parsed(at, column, |number: i64| u32::try_from(number))
     }
 
     fn parsed<V, T, E>(

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use factum::memory::MemoryStore;
 use factum::store::{Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
 use factum::{
-    AppendError, Checkpoint, Checkpoints, Codec, Context, Envelope, Event, EventHandler, EventId, EventStore,
-    Expected, Metadata, NewEvent, On, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId,
-    Subscription, SubscriptionError,
+    Advance, AppendError, Checkpoint, Checkpoints, Codec, Context, DeadLetter, DeadLetters, Envelope, Event,
+    EventHandler, EventId, EventStore, Expected, Heartbeat, Leases, Metadata, NewEvent, NodeId, On,
+    OnFailure, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share, StoreError,
+    StoreErrorKind, StreamId, Subscription, SubscriptionError,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -86,6 +87,10 @@ impl EventStore for Switched {
         self.now().read_category(read).await
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.now().head().await
+    }
+
     async fn wait(&self, _: Position) -> Result<(), StoreError> {
         self.rests.notify_one();
         self.turned.notified().await;
@@ -95,17 +100,42 @@ impl EventStore for Switched {
 
 #[async_trait]
 impl Checkpoints for Switched {
-    async fn checkpoint(&self, subscription: &str) -> Result<Checkpoint, StoreError> {
-        self.now().checkpoint(subscription).await
+    async fn checkpoint_of(&self, partition: &Partition) -> Result<Checkpoint, StoreError> {
+        self.now().checkpoint_of(partition).await
     }
 
-    async fn move_checkpoint(
-        &self,
-        subscription: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> Result<(), StoreError> {
-        self.now().move_checkpoint(subscription, from, to).await
+    async fn advance(&self, step: Advance) -> Result<(), StoreError> {
+        self.now().advance(step).await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Switched {
+    async fn dead_letters(&self, read: ReadDeadLetters) -> Result<Vec<DeadLetter>, StoreError> {
+        self.now().dead_letters(read).await
+    }
+
+    async fn parked(&self, subscription: &str, due_max: usize) -> Result<Parked, StoreError> {
+        self.now().parked(subscription, due_max).await
+    }
+
+    async fn retry_dead_letter(&self, subscription: &str, position: Position) -> Result<bool, StoreError> {
+        self.now().retry_dead_letter(subscription, position).await
+    }
+
+    async fn drop_dead_letter(&self, subscription: &str, position: Position) -> Result<bool, StoreError> {
+        self.now().drop_dead_letter(subscription, position).await
+    }
+}
+
+#[async_trait]
+impl Leases for Switched {
+    async fn beat(&self, heartbeat: Heartbeat) -> Result<Share, StoreError> {
+        self.now().beat(heartbeat).await
+    }
+
+    async fn leave(&self, subscription: &str, node: NodeId) -> Result<(), StoreError> {
+        self.now().leave(subscription, node).await
     }
 }
 
@@ -131,7 +161,8 @@ async fn taken_over_a_switch(
     append(&stores[1], second).await;
     let switched = Switched::new(&stores[0]);
     let takings = Arc::new(Mutex::new(Vec::new()));
-    let subscription = Subscription::new("takings", switched.clone()).handler(Takings(Arc::clone(&takings)));
+    let subscription = Subscription::new("takings", switched.clone(), OnFailure::stop())
+        .handler(Takings(Arc::clone(&takings)));
     let stop = Arc::new(Notify::new());
     let mut run = {
         let stop = Arc::clone(&stop);

@@ -81,6 +81,10 @@ impl EventStore for Faulty {
         self.inner.read_category(read).await
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.inner.head().await
+    }
+
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.inner.wait(after).await
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use factum::memory::MemoryStore;
 use factum::store::ReadAll;
 use factum::{
-    Context, Dispatcher, Envelope, EventHandler, EventName, EventStore, HandlerFault, On, Position,
-    RecordedEvent, Repository, Subscription,
+    Context, Dispatcher, Envelope, EventHandler, EventName, EventStore, HandlerFault, On, OnFailure,
+    Position, RecordedEvent, Repository, Subscription,
 };
 
 use crate::domain::{Cancel, Order, OrderCancelled, OrderEvent, OrderPlaced, OrderShipped, place, ship};
@@ -146,6 +146,39 @@ async fn the_first_error_stops_the_chain_and_names_the_handler() {
     assert_eq!(*log.lock().unwrap(), ["late OrderShipped"]);
 }
 
+fn is_of_ada(event: &Envelope<OrderPlaced>) -> bool {
+    event.event.customer == "Ada"
+}
+
+handler!(
+    Choosy,
+    "choosy",
+    on(OrderPlaced, when = is_of_ada, priority = -1),
+    on(OrderShipped, when = |event| event.event.parcel != "a", priority = -1)
+);
+on!(Choosy: OrderPlaced, OrderShipped);
+
+#[tokio::test]
+async fn an_event_is_passed_over_by_the_handler_that_does_not_want_it_and_by_no_other() {
+    let log = Log::default();
+    let dispatcher = Dispatcher::new().handler(Plain(log.clone())).handler(Choosy(log.clone()));
+    let expected = ["choosy OrderPlaced", "plain OrderPlaced", "plain OrderShipped"];
+    assert_eq!(handled(dispatcher, &log).await, expected);
+}
+
+#[tokio::test]
+async fn a_subscription_goes_past_what_its_handler_does_not_want() {
+    let (store, log) = (MemoryStore::new(), Log::default());
+    let orders = Repository::<Order>::new(store.clone());
+    orders.execute(&1, place()).await.unwrap();
+    for parcel in ["a", "b", "a"] {
+        orders.execute(&1, ship(parcel)).await.unwrap();
+    }
+    let subscription = Subscription::new("choosy", store, OnFailure::stop()).handler(Choosy(log.clone()));
+    assert_eq!(subscription.catch_up().await.unwrap(), Position(4));
+    assert_eq!(*log.lock().unwrap(), ["choosy OrderPlaced", "choosy OrderShipped"]);
+}
+
 /// Cancels order 7 when another one is cancelled.
 #[derive(EventHandler)]
 #[handler(name = "copycat", error = Refused, on(OrderCancelled))]
@@ -165,7 +198,11 @@ async fn causation_and_correlation_flow_from_an_event_to_the_commands_of_its_han
     let store = MemoryStore::new();
     let orders = Repository::<Order>::new(store.clone());
     orders.execute(&1, Cancel).await.unwrap();
-    Subscription::new("copycat", store.clone()).handler(Copycat(orders)).catch_up().await.unwrap();
+    Subscription::new("copycat", store.clone(), OnFailure::stop())
+        .handler(Copycat(orders))
+        .catch_up()
+        .await
+        .unwrap();
     let read = ReadAll::after(Position::START).limit(10);
     let events = store.read_all(read).await.unwrap().events;
     let (cause, effect) = (&events[0], &events[1]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use factum::memory::{MemoryStore, MemoryTx};
 use factum::{
-    Checkpoints, Context, Envelope, EventHandler, Flush, On, Position, Repository, StoreErrorKind,
+    Checkpoints, Context, Envelope, EventHandler, Flush, On, OnFailure, Position, Repository, StoreErrorKind,
     Subscription, SubscriptionError,
 };
 use tokio::sync::{oneshot, watch};
@@ -63,7 +63,9 @@ async fn shop(parcels: &[&str]) -> (MemoryStore, Repository<Order>) {
 }
 
 fn mails(store: &MemoryStore, outbox: &Outbox) -> Subscription {
-    Subscription::new("mails", store.clone()).handler(Mails(outbox.clone())).batch_events(2)
+    Subscription::new("mails", store.clone(), OnFailure::stop())
+        .handler(Mails(outbox.clone()))
+        .batch_events(2)
 }
 
 #[tokio::test]
@@ -119,8 +121,8 @@ async fn a_stop_finishes_the_event_and_commits() {
     let outbox = Outbox::default();
     let (go_on, waiting) = watch::channel(false);
     let (stop, stopped) = oneshot::channel::<()>();
-    let subscription =
-        Subscription::new("slow", store.clone()).handler(Slow { outbox: outbox.clone(), go_on: waiting });
+    let subscription = Subscription::new("slow", store.clone(), OnFailure::stop())
+        .handler(Slow { outbox: outbox.clone(), go_on: waiting });
     let running = tokio::spawn(async move { subscription.run_until(async { drop(stopped.await) }).await });
     outbox.reaches(1).await;
     stop.send(()).unwrap();
@@ -151,7 +153,7 @@ async fn work_before_a_failure_is_not_done_again() {
     let outbox = Outbox::default();
     outbox.is_out_of_stamps.store(true, Ordering::SeqCst);
     // One batch holds all: the handled part of it is committed before the subscription stops.
-    let all = Subscription::new("mails", store.clone()).handler(Mails(outbox.clone()));
+    let all = Subscription::new("mails", store.clone(), OnFailure::stop()).handler(Mails(outbox.clone()));
     all.catch_up().await.unwrap_err();
     assert_eq!(store.checkpoint("mails").await.unwrap().position, Position(3));
     outbox.is_out_of_stamps.store(false, Ordering::SeqCst);
@@ -175,8 +177,8 @@ async fn the_same_subscription_twice_is_told() {
     let (store, _) = shop(&["a", "b"]).await;
     let outbox = Outbox::default();
     let (go_on, waiting) = watch::channel(false);
-    let first =
-        Subscription::new("mails", store.clone()).handler(Slow { outbox: outbox.clone(), go_on: waiting });
+    let first = Subscription::new("mails", store.clone(), OnFailure::stop())
+        .handler(Slow { outbox: outbox.clone(), go_on: waiting });
     let running = tokio::spawn(async move { first.catch_up().await });
     outbox.reaches(1).await;
     mails(&store, &outbox).catch_up().await.unwrap();
@@ -229,16 +231,19 @@ async fn rows_and_checkpoint_are_committed_together_or_not_at_all() {
     let (store, _) = shop(&["a", "b", "c", "d"]).await;
     let (total, shall_fail) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(true)));
     let counts = || Counts { total: total.clone(), shall_fail: shall_fail.clone() };
-    let subscription = Subscription::transactional("counts", store.clone()).handler(counts()).batch_events(2);
+    let subscription = Subscription::transactional("counts", store.clone(), OnFailure::stop())
+        .handler(counts())
+        .batch_events(2);
     let state = async || {
         let checkpoint = store.checkpoint("counts").await.unwrap().position;
         (*total.lock().unwrap(), checkpoint)
     };
 
+    // What comes before the event that fails is committed without it.
     subscription.catch_up().await.unwrap_err();
-    assert_eq!(state().await, (101, Position(2)));
+    assert_eq!(state().await, (102, Position(3)));
     subscription.catch_up().await.unwrap_err();
-    assert_eq!(state().await, (101, Position(2)));
+    assert_eq!(state().await, (102, Position(3)));
 
     shall_fail.store(false, Ordering::SeqCst);
     subscription.catch_up().await.unwrap();
@@ -252,7 +257,7 @@ async fn handlers_cannot_touch_what_others_have_gathered() {
     let (store, _) = shop(&["a", "b"]).await;
     let (first, second) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
     let counts = |total: &Arc<Mutex<usize>>| Counts { total: total.clone(), shall_fail: Arc::default() };
-    Subscription::transactional("two", store)
+    Subscription::transactional("two", store, OnFailure::stop())
         .handler(counts(&first))
         .handler(counts(&second))
         .catch_up()

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use factum_conformance::{__private, NAMES, promises};
 
-use crate::faults::{append, concurrency, idempotence, payload, progress, read, stall, whole};
+use crate::faults::{append, concurrency, idempotence, payload, progress, read, sharing, stall, whole};
 use crate::store::{Broken, Fault};
 
 /// Makes a test for every fault, and the list of the promises that catch one.
@@ -62,6 +62,35 @@ fn every_promise_catches_a_broken_store() {
 }
 
 caught! {
+    has_one_checkpoint: sharing::HasOneCheckpoint => lease::a_lone_node_has_every_partition;
+    robs_nodes: sharing::RobsNodes => lease::nodes_come_to_even_shares;
+    checks_no_token: sharing::ChecksNoToken =>
+        lease::a_step_needs_the_last_token
+        lease::without_a_lease_nobody_else_may_hold_one
+        lease::refuses_another_number_of_partitions;
+    changes_tokens: sharing::ChangesTokens => lease::a_lease_that_nobody_took_goes_on;
+    ignores_who_leaves: sharing::IgnoresWhoLeaves => lease::who_leaves_is_followed_at_once;
+    gives_all_to_all: sharing::GivesAllToAll =>
+        lease::racing_nodes_share_nothing_twice
+        lease::nodes_come_to_even_shares;
+    splits_anew: sharing::SplitsAnew => lease::refuses_another_number_of_partitions;
+    forgets_what_is_parked: sharing::ForgetsWhatIsParked =>
+        dead_letter::a_step_keeps_what_it_parks
+        dead_letter::a_stream_is_due_in_its_order;
+    parks_what_is_refused: sharing::ParksWhatIsRefused => dead_letter::a_step_that_is_refused_keeps_nothing;
+    has_what_waits_due: sharing::HasWhatWaitsDue => dead_letter::a_stream_is_due_in_its_order;
+    holds_every_stream: sharing::HoldsEveryStream => dead_letter::one_that_is_parked_alone_waits_behind_nobody;
+    parks_once: sharing::ParksOnce => dead_letter::one_that_fails_again_is_replaced;
+    drops_nothing: sharing::DropsNothing => dead_letter::one_that_is_dropped_lets_the_next_follow;
+    sets_timers_at_once: sharing::SetsTimersAtOnce => timer::is_set_with_its_transaction;
+    reverses_timers: sharing::ReversesTimers => timer::are_due_in_their_order;
+    stops_the_clock: sharing::StopsTheClock => timer::becomes_due_with_time;
+    sets_timers_anew: sharing::SetsTimersAnew => timer::one_that_is_set_twice_stays_as_it_was;
+    takes_timers_at_once: sharing::TakesTimersAtOnce => timer::is_taken_with_its_transaction;
+    takes_timers_twice: sharing::TakesTimersTwice =>
+        timer::one_of_those_who_take_it_has_it
+        timer::is_taken_with_its_transaction;
+
     forgets_the_version_check: append::ForgetsTheVersionCheck =>
         append::refuses_a_stale_version
         append::refuses_a_version_from_the_future

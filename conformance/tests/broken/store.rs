@@ -11,8 +11,9 @@ use factum_core::store::{
 };
 use factum_core::transfer::{Import, Record, Transfer, TransferError};
 use factum_core::{
-    AppendError, Checkpoint, Checkpoints, EventId, EventStore, Expected, NewEvent, Position, RecordedEvent,
-    StoreError, StreamId, Transactional, Version,
+    Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
+    Expected, Heartbeat, Leases, NewEvent, NodeId, Parked, Partition, Position, ReadDeadLetters,
+    RecordedEvent, Share, StoreError, StreamId, Timer, Timers, Transactional, Version,
 };
 use factum_memory::{MemoryStore, MemoryTx};
 
@@ -75,6 +76,92 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         to: Checkpoint,
     ) -> Result<(), StoreError> {
         store.move_checkpoint(name, from, to).await
+    }
+
+    async fn checkpoint_of(
+        &self,
+        store: &MemoryStore,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        store.checkpoint_of(partition).await
+    }
+
+    async fn advance(&self, store: &MemoryStore, step: Advance) -> Result<(), StoreError> {
+        store.advance(step).await
+    }
+
+    async fn commit_with(&self, store: &MemoryStore, tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
+        store.commit_with(tx, step).await
+    }
+
+    async fn dead_letters(
+        &self,
+        store: &MemoryStore,
+        read: ReadDeadLetters,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        store.dead_letters(read).await
+    }
+
+    async fn parked(
+        &self,
+        store: &MemoryStore,
+        subscription: &str,
+        due_max: usize,
+    ) -> Result<Parked, StoreError> {
+        store.parked(subscription, due_max).await
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        store: &MemoryStore,
+        subscription: &str,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        store.retry_dead_letter(subscription, position).await
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        store: &MemoryStore,
+        subscription: &str,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        store.drop_dead_letter(subscription, position).await
+    }
+
+    async fn beat(&self, store: &MemoryStore, heartbeat: Heartbeat) -> Result<Share, StoreError> {
+        store.beat(heartbeat).await
+    }
+
+    async fn leave(&self, store: &MemoryStore, subscription: &str, node: NodeId) -> Result<(), StoreError> {
+        store.leave(subscription, node).await
+    }
+
+    async fn set_timer(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        timer: Timer,
+    ) -> Result<(), StoreError> {
+        store.set_timer(tx, timer).await
+    }
+
+    async fn take_timer(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        timer: &Timer,
+    ) -> Result<bool, StoreError> {
+        store.take_timer(tx, timer).await
+    }
+
+    async fn due_timers(
+        &self,
+        store: &MemoryStore,
+        process: &str,
+        limit: usize,
+    ) -> Result<DueTimers, StoreError> {
+        store.due_timers(process, limit).await
     }
 
     async fn begin(&self, store: &MemoryStore) -> Result<MemoryTx, StoreError> {
@@ -203,6 +290,10 @@ impl<B: Fault> EventStore for BrokenStore<B> {
         self.fault.read_category(&self.store, read).await
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.store.head().await
+    }
+
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.fault.wait(&self.store, after).await
     }
@@ -210,12 +301,64 @@ impl<B: Fault> EventStore for BrokenStore<B> {
 
 #[async_trait]
 impl<B: Fault> Checkpoints for BrokenStore<B> {
+    async fn checkpoint_of(&self, partition: &Partition) -> Result<Checkpoint, StoreError> {
+        self.fault.checkpoint_of(&self.store, partition).await
+    }
+
+    async fn advance(&self, step: Advance) -> Result<(), StoreError> {
+        self.fault.advance(&self.store, step).await
+    }
+
     async fn checkpoint(&self, name: &str) -> Result<Checkpoint, StoreError> {
         self.fault.checkpoint(&self.store, name).await
     }
 
     async fn move_checkpoint(&self, name: &str, from: Checkpoint, to: Checkpoint) -> Result<(), StoreError> {
         self.fault.move_checkpoint(&self.store, name, from, to).await
+    }
+}
+
+#[async_trait]
+impl<B: Fault> DeadLetters for BrokenStore<B> {
+    async fn dead_letters(&self, read: ReadDeadLetters) -> Result<Vec<DeadLetter>, StoreError> {
+        self.fault.dead_letters(&self.store, read).await
+    }
+
+    async fn parked(&self, subscription: &str, due_max: usize) -> Result<Parked, StoreError> {
+        self.fault.parked(&self.store, subscription, due_max).await
+    }
+
+    async fn retry_dead_letter(&self, subscription: &str, position: Position) -> Result<bool, StoreError> {
+        self.fault.retry_dead_letter(&self.store, subscription, position).await
+    }
+
+    async fn drop_dead_letter(&self, subscription: &str, position: Position) -> Result<bool, StoreError> {
+        self.fault.drop_dead_letter(&self.store, subscription, position).await
+    }
+}
+
+#[async_trait]
+impl<B: Fault> Leases for BrokenStore<B> {
+    async fn beat(&self, heartbeat: Heartbeat) -> Result<Share, StoreError> {
+        self.fault.beat(&self.store, heartbeat).await
+    }
+
+    async fn leave(&self, subscription: &str, node: NodeId) -> Result<(), StoreError> {
+        self.fault.leave(&self.store, subscription, node).await
+    }
+}
+
+impl<B: Fault> Timers for BrokenStore<B> {
+    async fn set_timer(&self, tx: &mut MemoryTx, timer: Timer) -> Result<(), StoreError> {
+        self.fault.set_timer(&self.store, tx, timer).await
+    }
+
+    async fn take_timer(&self, tx: &mut MemoryTx, timer: &Timer) -> Result<bool, StoreError> {
+        self.fault.take_timer(&self.store, tx, timer).await
+    }
+
+    async fn due_timers(&self, process: &str, limit: usize) -> Result<DueTimers, StoreError> {
+        self.fault.due_timers(&self.store, process, limit).await
     }
 }
 
@@ -236,6 +379,14 @@ impl<B: Fault> Transactional for BrokenStore<B> {
 
     async fn commit(&self, tx: MemoryTx) -> Result<(), StoreError> {
         self.fault.commit_alone(&self.store, tx).await
+    }
+
+    async fn rollback(&self, tx: MemoryTx) -> Result<(), StoreError> {
+        self.store.rollback(tx).await
+    }
+
+    async fn commit_with(&self, tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
+        self.fault.commit_with(&self.store, tx, step).await
     }
 
     async fn commit_with_checkpoint(

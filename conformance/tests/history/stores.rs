@@ -209,6 +209,10 @@ impl EventStore for SlowStore {
         self.store.read_category(read).await
     }
 
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.store.head().await
+    }
+
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.store.wait(after).await
     }

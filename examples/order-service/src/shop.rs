@@ -5,7 +5,7 @@ use std::path::Path;
 use factum::memory::MemoryStore;
 use factum::postgres::PostgresStore;
 use factum::sqlite::SqliteStore;
-use factum::{EventStore, Repository, StoreError, Subscription, SubscriptionError, Transactional};
+use factum::{EventStore, OnFailure, Repository, StoreError, Subscription, SubscriptionError, Transactional};
 use futures_util::future::try_join;
 
 use crate::domain::{Customer, Order};
@@ -84,14 +84,14 @@ where
 
     /// Keeps the spend of each customer.
     pub fn spend(&self) -> Subscription<R::Tx> {
-        Subscription::transactional("spend-per-customer", self.store.clone())
+        Subscription::transactional("spend-per-customer", self.store.clone(), OnFailure::stop())
             .category("order")
             .handler(SpendPerCustomer { read: self.read.clone() })
     }
 
     /// Keeps the revenue of each month.
     pub fn revenue(&self) -> Subscription<R::Tx> {
-        Subscription::transactional("revenue-per-month", self.store.clone())
+        Subscription::transactional("revenue-per-month", self.store.clone(), OnFailure::stop())
             .category("order")
             .handler(RevenuePerMonth { read: self.read.clone() })
     }

@@ -1,7 +1,14 @@
--- Where a subscription is, and the last event of the log at or below that.
+-- Where a partition of a subscription is, and the last event of the log at or below that.
+-- $1 subscription, $2 partition. The answer may be that of another partition: if the work is split otherwise, that is told.
 SELECT
+    c.partition,
+    c.partitions,
     c.position,
     c.event_id,
+    c.token,
+    -- Whether somebody has it now.
+    c.node IS NOT NULL AND c.leased_until > clock_timestamp() AS "is_leased!",
+    c.node IS NOT NULL AS "has_holder!",
     (
         SELECT event_id
         FROM (
@@ -14,3 +21,5 @@ SELECT
     ) AS found
 FROM factum_checkpoints AS c
 WHERE c.subscription = $1
+ORDER BY c.partition <> $2, c.partition
+LIMIT 1

@@ -31,8 +31,9 @@ const READ_CATEGORY: Statement = statement!("read_category", "text, text, bigint
 const HEAD: Statement = statement!("head", "bigint");
 const READ_ALL: Statement =
     statement!("read_all", "bigint, bigint, bigint, text[], text[], text[], text[], text, bigint, boolean");
-const CHECKPOINT: Statement = statement!("checkpoint", "text");
-const MOVE_CHECKPOINT: Statement = statement!("move_checkpoint", "text, bigint, uuid, bigint, uuid");
+const CHECKPOINT: Statement = statement!("checkpoint", "text, integer");
+const MOVE_CHECKPOINT: Statement =
+    statement!("move_checkpoint", "text, bigint, uuid, bigint, uuid, integer, integer, bigint");
 
 /// The plan that serves whatever the parameters are, line by line.
 async fn plan(connection: &mut PgConnection, (name, sql, types): Statement) -> Vec<String> {

@@ -1,4 +1,5 @@
--- ?1: subscription. Where it is, and the event that the log has at or below that.
+-- ?1: subscription, ?2: partition. Where it is, the event that the log has at or below that, and in how many partitions the
+-- work is split. The row may be that of another partition, which has the last.
 SELECT
     c.position,
     c.event_id,
@@ -11,6 +12,10 @@ SELECT
         )
         ORDER BY position DESC
         LIMIT 1
-    )
+    ),
+    c.partition,
+    c.partitions
 FROM factum_checkpoints AS c
-WHERE c.subscription = ?1;
+WHERE c.subscription = ?1
+ORDER BY c.partition <> ?2
+LIMIT 1;

@@ -30,10 +30,15 @@ async fn a_damaged_file_is_corrupt() {
     for _ in 0..100 {
         store.append(one("a")).await.expect("appends");
     }
+    let roots = "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'factum_events'";
+    let roots: Vec<i64> = sqlx::query_scalar(roots).fetch_all(store.pool()).await.expect("reads");
     store.close().await;
     let mut bytes = fs::read(file(&dir)).expect("reads");
-    // The first page has the schema, which stays readable.
-    bytes[4096..].fill(0xa5);
+    // The pages of the schema stay readable.
+    for root in roots {
+        let begin = 4096 * (usize::try_from(root).expect("a page") - 1);
+        bytes[begin..begin + 4096].fill(0xa5);
+    }
     fs::write(file(&dir), bytes).expect("writes");
 
     let store = SqliteStore::connect(file(&dir)).await.expect("opens: it does not look at every page");

@@ -67,13 +67,14 @@ const FIND_EVENT: Statement = statement!("find_event", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
     "SEARCH factum_archive USING INDEX sqlite_autoindex_factum_archive_2 (event_id=?)",
 );
-const CHECKPOINT: Statement = statement!("checkpoint", 1:
+const CHECKPOINT: Statement = statement!("checkpoint", 2:
     "SEARCH c USING PRIMARY KEY (subscription=?)",
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
 const MOVE_CHECKPOINT: Statement = statement!("move_checkpoint", 6:
     "SEARCH factum_checkpoints USING PRIMARY KEY (subscription=?)",
+    "SEARCH factum_checkpoints USING PRIMARY KEY (subscription=? AND partition=?)",
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
@@ -155,7 +156,7 @@ async fn fill(store: &SqliteStore) {
          INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
          SELECT 100000 + n, randomblob(16), 'parcel', n % 100, 1 + n / 100, 0 FROM n;
          WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 1999)
-         INSERT INTO factum_checkpoints (subscription, position) SELECT n, 1 FROM n",
+         INSERT INTO factum_checkpoints (subscription, partition, partitions, position) SELECT n, 0, 1, 1 FROM n",
     )
     .await;
 }

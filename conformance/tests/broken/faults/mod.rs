@@ -6,5 +6,6 @@ pub(crate) mod idempotence;
 pub(crate) mod payload;
 pub(crate) mod progress;
 pub(crate) mod read;
+pub(crate) mod sharing;
 pub(crate) mod stall;
 pub(crate) mod whole;

@@ -1,0 +1,358 @@
+//! What runs a process manager: three subscriptions, and somebody who looks at the clock.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{ProcessError, ProcessManager};
+use crate::cause::Cause;
+use crate::command::CommandId;
+use crate::envelope::RecordedEvent;
+use crate::error::StoreError;
+use crate::event::EventType;
+use crate::handler::{Context, EventHandler, HandleError, Interest};
+use crate::repository::Repository;
+use crate::store::EventStore;
+use crate::stream::Position;
+use crate::subscription::{Health, OnFailure, Subscription, SubscriptionError};
+use crate::timer::{Timer, Timers};
+
+/// How often a decision is tried when others append to the same stream meanwhile. They do so while a process is busy.
+pub(crate) const ATTEMPTS: u32 = 20;
+
+/// How many timers are taken up at a time.
+const TIMERS: usize = 100;
+/// How long nobody looks at the clock, at most: a timer that another node sets for sooner goes off so much too late.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long until a timer is tried again that could not go off.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the processes of one kind.
+///
+/// Three subscriptions do that, named after the [process manager](ProcessManager::NAME): `name` reacts to events, `name/commands`
+/// executes the commands that it issues, and `name/deadlines` sets its timers. A step that fails is tried again, and then
+/// stopped at or set aside, as was chosen; see [`subscriptions`](Process::subscriptions) for how they are and for the dead
+/// letters' names.
+pub struct Process<P, S: Timers> {
+    store: S,
+    reactions: Subscription<S::Tx>,
+    commands: Subscription<S::Tx>,
+    deadlines: Subscription<S::Tx>,
+    process: PhantomData<fn() -> P>,
+}
+
+impl<P, S: Timers> Process<P, S> {
+    /// The processes in `store`.
+    pub fn new(store: S, on_failure: OnFailure) -> Self
+    where
+        P: ProcessManager,
+        S: EventStore + Clone,
+    {
+        let named =
+            |part: &str| Subscription::transactional(format!("{}{part}", P::NAME), store.clone(), on_failure);
+        // One step for each transaction. Several could wait for each other's streams in a circle.
+        let one = 1;
+        Self {
+            reactions: named("").handler(Reactions::<P, S>(store.clone(), PhantomData)).batch_events(one),
+            commands: named("/commands")
+                .category(P::CATEGORY)
+                .handler(Commands::<P, S>(store.clone(), PhantomData))
+                .batch_events(one),
+            deadlines: named("/deadlines")
+                .category(P::CATEGORY)
+                .handler(Deadlines::<P, S>(store.clone(), PhantomData)),
+            store,
+            process: PhantomData,
+        }
+    }
+}
+
+impl<P, S> Process<P, S>
+where
+    P: ProcessManager,
+    S: EventStore + Timers + Clone,
+{
+    /// Any number of nodes may run it and share its work, see [`Subscription::shared`].
+    pub fn shared(mut self, partitions: u32) -> Self {
+        self.reactions = self.reactions.shared(partitions);
+        self.commands = self.commands.shared(partitions);
+        self.deadlines = self.deadlines.shared(partitions);
+        self
+    }
+
+    /// How long a node may be silent, see [`Subscription::lease_for`].
+    pub fn lease_for(mut self, time: Duration) -> Self {
+        self.reactions = self.reactions.lease_for(time);
+        self.commands = self.commands.lease_for(time);
+        self.deadlines = self.deadlines.lease_for(time);
+        self
+    }
+
+    /// What it consists of: reactions, commands, deadlines.
+    pub fn subscriptions(&self) -> [&Subscription<S::Tx>; 3] {
+        [&self.reactions, &self.commands, &self.deadlines]
+    }
+
+    /// How each part is, see [`Subscription::health`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked how far it goes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Asking changes nothing.
+    pub async fn health(&self) -> Result<[Health; 3], StoreError> {
+        let [reactions, commands, deadlines] = self.subscriptions();
+        Ok([reactions.health().await?, commands.health().await?, deadlines.health().await?])
+    }
+
+    /// Does all there is to do by now: what it reacts to, what follows from that, and the deadlines whose time has come.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`], from whichever part has stopped. Nothing was skipped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future rolls back the step at hand.
+    pub async fn catch_up(&self) -> Result<Position, SubscriptionError> {
+        let mut before = None;
+        loop {
+            let mut reached = self.reactions.catch_up().await?;
+            reached = reached.min(self.commands.catch_up().await?);
+            reached = reached.min(self.deadlines.catch_up().await?);
+            let fired = self.fire().await?.fired;
+            let head = self.store.head().await?;
+            // Each step may have led to another.
+            if fired == 0 && before == Some(head) {
+                return Ok(reached);
+            }
+            before = Some(head);
+        }
+    }
+
+    /// Runs until `stop` is ready. Then it finishes the steps at hand, and returns.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`], from whichever part has stopped by itself; the others are stopped, too. Nothing was skipped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future rolls back the steps at hand; `stop` is the graceful way.
+    pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<(), SubscriptionError> {
+        let (tell, told) = watch::channel(false);
+        let part = |subscription: &Subscription<S::Tx>| {
+            let (subscription, tell, stopped) = (subscription.clone(), tell.clone(), is_set(told.clone()));
+            async move {
+                let outcome = subscription.run_until(stopped).await;
+                // The others do not go on without it.
+                tell.send_replace(true);
+                outcome
+            }
+        };
+        let parts = async {
+            let parts = self.subscriptions().map(part);
+            let clock = self.fire_until(is_set(told.clone()));
+            let (outcomes, ()) = tokio::join!(futures_util::future::join_all(parts), clock);
+            outcomes.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+        };
+        let mut parts = pin!(parts);
+        let mut stop = pin!(stop);
+        tokio::select! {
+            biased;
+            () = &mut stop => {
+                tell.send_replace(true);
+                parts.await
+            }
+            outcome = &mut parts => outcome,
+        }
+    }
+
+    async fn fire_until(&self, stopped: impl Future<Output = ()>) {
+        let mut stopped = pin!(stopped);
+        loop {
+            let pause = match self.fire().await {
+                Ok(Fired { failed, .. }) if failed > 0 => RETRY,
+                Ok(Fired { next, .. }) => next.unwrap_or(LOOK).min(LOOK),
+                Err(error) => {
+                    tracing::warn!(%error, process = P::NAME, "the timers cannot be read");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Lets go off what is due. One that fails stays, and the others go on.
+    async fn fire(&self) -> Result<Fired, StoreError> {
+        let due = self.store.due_timers(P::NAME, TIMERS).await?;
+        let mut fired = Fired { next: due.next, fired: 0, failed: 0 };
+        for timer in due.timers {
+            match self.let_go_off(&timer).await {
+                Ok(()) => fired.fired += 1,
+                Err(ProcessError::Store(error)) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%error, source, ?timer, "a deadline has passed and its effect failed: it is tried again");
+                    fired.failed += 1;
+                }
+            }
+        }
+        if fired.fired + fired.failed >= TIMERS {
+            fired.next = Some(Duration::ZERO);
+        }
+        Ok(fired)
+    }
+
+    /// Takes the timer, and records what follows, together.
+    async fn let_go_off(&self, timer: &Timer) -> Result<(), ProcessError> {
+        let event = self.store.find_event(timer.event_id).await?;
+        let mut tx = self.store.begin().await?;
+        if !self.store.take_timer(&mut tx, timer).await? {
+            // Another node was faster.
+            return Ok(self.store.rollback(tx).await?);
+        }
+        // If the event was erased, the process was, too.
+        if let Some(event) = event {
+            let is_its = |interest: &Interest| {
+                interest.types.iter().flat_map(EventType::names).any(|name| event.name.as_str() == name)
+            };
+            if let Some(number) = P::DEADLINES.iter().position(is_its) {
+                let (_, elapsed) = P::wait_for(number, &event)?;
+                Repository::<P>::new(self.store.clone())
+                    .on_stream(Ok(event.stream.clone()), elapsed)
+                    .command_id(command_id::<P>("elapsed", &event))
+                    .caused_by(Cause::from(&event))
+                    .attempts(ATTEMPTS)
+                    .decided_within(&self.store, &mut tx)
+                    .await?;
+            }
+        }
+        Ok(self.store.commit(tx).await?)
+    }
+}
+
+struct Fired {
+    next: Option<Duration>,
+    fired: usize,
+    failed: usize,
+}
+
+/// Two steps that an event leads to are two commands.
+pub(crate) fn command_id<P: ProcessManager>(step: &str, event: &RecordedEvent) -> CommandId {
+    CommandId::from_key(&format!("{} {step} {}", P::NAME, event.id))
+}
+
+async fn is_set(mut told: watch::Receiver<bool>) {
+    // Whoever could tell is gone only when it is over.
+    let _ = told.wait_for(|told| *told).await;
+}
+
+impl<P, S: Timers + Clone> Clone for Process<P, S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            reactions: self.reactions.clone(),
+            commands: self.commands.clone(),
+            deadlines: self.deadlines.clone(),
+            process: PhantomData,
+        }
+    }
+}
+
+impl<P: ProcessManager, S: Timers> fmt::Debug for Process<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("name", &P::NAME).finish_non_exhaustive()
+    }
+}
+
+/// Records what the processes decide on events of others.
+struct Reactions<P, S>(S, PhantomData<fn() -> P>);
+
+impl<P, S> EventHandler<S::Tx> for Reactions<P, S>
+where
+    P: ProcessManager,
+    S: EventStore + Timers + Clone,
+{
+    const NAME: &'static str = P::NAME;
+    const INTERESTS: &'static [Interest] = P::REACTIONS;
+    type Error = ProcessError;
+
+    async fn handle(
+        &self,
+        interest: usize,
+        event: &RecordedEvent,
+        cx: &mut Context<S::Tx>,
+    ) -> Result<(), HandleError<ProcessError>> {
+        let (process, decision) = P::react_to(interest, event).map_err(HandleError::Decode)?;
+        let Some(id) = process else { return Ok(()) };
+        Repository::<P>::new(self.0.clone())
+            .on_stream(Repository::<P>::stream(&id), decision)
+            .command_id(command_id::<P>("reaction", event))
+            .attempts(ATTEMPTS)
+            .decided_within(&self.0, cx.tx())
+            .await
+            .map_err(|error| HandleError::Handler(error.into()))
+    }
+}
+
+/// Executes the commands that processes issue.
+struct Commands<P, S>(S, PhantomData<fn() -> P>);
+
+impl<P, S> EventHandler<S::Tx> for Commands<P, S>
+where
+    P: ProcessManager,
+    S: EventStore + Timers + Clone,
+{
+    const NAME: &'static str = P::NAME;
+    const INTERESTS: &'static [Interest] = P::ISSUES;
+    type Error = ProcessError;
+
+    async fn handle(
+        &self,
+        interest: usize,
+        event: &RecordedEvent,
+        cx: &mut Context<S::Tx>,
+    ) -> Result<(), HandleError<ProcessError>> {
+        match P::issue_for(interest, event, &self.0, cx.tx()).await {
+            Ok(()) => Ok(()),
+            Err(ProcessError::Decode(error)) => Err(HandleError::Decode(error)),
+            Err(error) => Err(HandleError::Handler(error)),
+        }
+    }
+}
+
+/// Sets the timers of processes.
+struct Deadlines<P, S>(S, PhantomData<fn() -> P>);
+
+impl<P, S> EventHandler<S::Tx> for Deadlines<P, S>
+where
+    P: ProcessManager,
+    S: EventStore + Timers + Clone,
+{
+    const NAME: &'static str = P::NAME;
+    const INTERESTS: &'static [Interest] = P::DEADLINES;
+    type Error = ProcessError;
+
+    async fn handle(
+        &self,
+        interest: usize,
+        event: &RecordedEvent,
+        cx: &mut Context<S::Tx>,
+    ) -> Result<(), HandleError<ProcessError>> {
+        let (due_at, _) = P::wait_for(interest, event).map_err(HandleError::Decode)?;
+        let Some(due_at) = due_at else { return Ok(()) };
+        let timer = Timer { process: P::NAME.to_owned(), event_id: event.id, due_at };
+        self.0.set_timer(cx.tx(), timer).await.map_err(|error| HandleError::Handler(error.into()))
+    }
+}

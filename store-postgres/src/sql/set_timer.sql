@@ -1,0 +1,1 @@
+INSERT INTO factum_timers (process, event_id, due_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
