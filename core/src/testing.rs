@@ -1,7 +1,9 @@
-//! Given, when, then: tests of aggregates and handlers, without a store and without a runtime.
+//! Given, when, then: tests of aggregates, handlers and processes, without a store and without a runtime.
 
 mod aggregate;
 mod handler;
+mod process;
 
 pub use self::aggregate::{Scenario, When};
 pub use self::handler::{HandlerScenario, block_on};
+pub use self::process::ProcessScenario;

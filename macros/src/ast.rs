@@ -8,7 +8,7 @@ use syn::{
     parse_quote,
 };
 
-use crate::attr::{AggregateAttrs, EventAttrs, HandlerAttrs};
+use crate::attr::{AggregateAttrs, EventAttrs, HandlerAttrs, ProcessAttrs};
 use crate::ctxt::Ctxt;
 
 /// What is the same for every derive: whose it is.
@@ -55,6 +55,14 @@ pub(crate) struct HandlerInput {
     pub(crate) attrs: HandlerAttrs,
 }
 
+/// The input of `derive(ProcessManager)`.
+pub(crate) struct ProcessInput {
+    pub(crate) target: Target,
+    pub(crate) attrs: ProcessAttrs,
+    /// Whether it derives `Aggregate` as well, as far as can be seen.
+    pub(crate) is_aggregate: bool,
+}
+
 impl EventInput {
     pub(crate) fn from_syn(cx: &Ctxt, input: &DeriveInput) -> Self {
         let attrs = EventAttrs::parse(cx, &input.attrs);
@@ -97,6 +105,18 @@ impl HandlerInput {
             cx.error_on(data.union_token, "an event handler is a struct or an enum");
         }
         Self { target: Target::new(input, attrs.krate.get()), attrs }
+    }
+}
+
+impl ProcessInput {
+    pub(crate) fn from_syn(cx: &Ctxt, input: &DeriveInput) -> Self {
+        let attrs = ProcessAttrs::parse(cx, &input.attrs);
+        refuse_attrs_inside(cx, "process", "above the process manager", &input.data);
+        if let Data::Union(data) = &input.data {
+            cx.error_on(data.union_token, "a process manager is a struct or an enum");
+        }
+        let is_aggregate = input.attrs.iter().any(|attr| attr.path().is_ident("aggregate"));
+        Self { target: Target::new(input, attrs.krate.get()), attrs, is_aggregate }
     }
 }
 

@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::token::Paren;
-use syn::{Attribute, ExprPath, LitInt, LitStr, Path, Token, Type, parenthesized, parse_quote};
+use syn::{Attribute, Expr, ExprPath, LitInt, LitStr, Path, Token, Type, parenthesized, parse_quote};
 
 use crate::ctxt::Ctxt;
 
@@ -31,6 +31,10 @@ impl<T> Once<T> {
         }
         self.0 = Some(Keyed { key: key.span(), value });
         Ok(())
+    }
+
+    fn take(self) -> Option<T> {
+        self.0.map(|keyed| keyed.value)
     }
 
     pub(crate) fn get(&self) -> Option<&T> {
@@ -92,10 +96,26 @@ pub(crate) struct HandlerAttrs {
     pub(crate) given: Given,
 }
 
-/// `on(OrderShipped, priority = 10)`.
+/// `on(OrderShipped, priority = 10, when = |event| event.event.express)`.
 pub(crate) struct OnAttr {
     pub(crate) event: Type,
     pub(crate) priority: i32,
+    /// What is asked of each such event before it is handled.
+    pub(crate) when: Option<Expr>,
+}
+
+/// `#[process(..)]`.
+#[derive(Default)]
+pub(crate) struct ProcessAttrs {
+    pub(crate) name: Once<LitStr>,
+    /// The events of others that it reacts to.
+    pub(crate) on: Vec<Type>,
+    /// Its own that issue commands.
+    pub(crate) issues: Vec<Type>,
+    /// Its own that set deadlines.
+    pub(crate) deadlines: Vec<Type>,
+    pub(crate) krate: Once<Path>,
+    pub(crate) given: Given,
 }
 
 impl EventAttrs {
@@ -151,6 +171,24 @@ impl HandlerAttrs {
     /// The context, which is `()` unless told otherwise.
     pub(crate) fn cx(&self) -> Type {
         self.cx.get().cloned().unwrap_or_else(|| parse_quote!(()))
+    }
+}
+
+impl ProcessAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        let keys = ["name", "on", "issues", "deadline", "crate"];
+        let given = parse_keys(cx, attrs, "process", &keys, |key, input| {
+            match key.to_string().as_str() {
+                "name" => found.name.set(key, value(input)?)?,
+                "on" => found.on.push(listed(key, "OrderPlaced", input)?),
+                "issues" => found.issues.push(listed(key, "PaymentRequested", input)?),
+                "deadline" => found.deadlines.push(listed(key, "PaymentRequested", input)?),
+                _ => found.krate.set(key, path(input)?)?,
+            }
+            Ok(())
+        });
+        Self { given, ..found }
     }
 }
 
@@ -226,27 +264,53 @@ fn upcast(key: &Ident, input: ParseStream<'_>) -> syn::Result<UpcastAttr> {
     }
 }
 
-/// `(Event)` or `(Event, priority = 10)`
+/// `(Event)`, or `(Event, priority = 10, when = |event| ..)`
 fn on(key: &Ident, input: ParseStream<'_>) -> syn::Result<OnAttr> {
-    let form = "every event is listed by itself: `on(OrderShipped)`, or `on(OrderShipped, priority = 10)`";
+    let form = "every event is listed by itself: `on(OrderShipped)`, with `priority = 10` or `when = |event| ..` if it \
+                matters";
     in_parens(key, form, input, |inner| {
         let wrong = |span| syn::Error::new(span, form);
         let event = inner.parse().map_err(|_| wrong(key.span()))?;
         comma_or_end(inner)?;
-        let mut priority = None;
+        let (mut turn, mut when) = (Once::default(), Once::default());
         while !inner.is_empty() {
             let name = inner.call(Ident::parse_any).map_err(|error| wrong(error.span()))?;
-            if name != "priority" || priority.is_some() {
-                return Err(wrong(name.span()));
+            match name.to_string().as_str() {
+                "priority" => turn.set(&name, priority(inner)?)?,
+                "when" => when.set(&name, value::<Expr>(inner)?)?,
+                _ => return Err(wrong(name.span())),
             }
-            let number: LitInt = value(inner)?;
-            priority = Some(number.base10_parse().map_err(|_| {
-                let message = format!("a priority is a number from {} to {}", i32::MIN, i32::MAX);
-                syn::Error::new(number.span(), message)
-            })?);
             comma_or_end(inner)?;
         }
-        Ok(OnAttr { event, priority: priority.unwrap_or(0) })
+        Ok(OnAttr { event, priority: turn.take().unwrap_or(0), when: when.take() })
+    })
+}
+
+/// `= 10`
+fn priority(input: ParseStream<'_>) -> syn::Result<i32> {
+    let number: LitInt = value(input)?;
+    number.base10_parse().map_err(|_| {
+        let message = format!("a priority is a number from {} to {}", i32::MIN, i32::MAX);
+        syn::Error::new(number.span(), message)
+    })
+}
+
+/// `(Event)`
+fn listed(key: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<Type> {
+    let form = format!("every event is listed by itself: `{key}({example})`");
+    in_parens(key, &form, input, |inner| {
+        let event = inner.parse().map_err(|_| syn::Error::new(key.span(), &form))?;
+        comma_or_end(inner)?;
+        if inner.is_empty() {
+            return Ok(event);
+        }
+        let next = inner.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), &form))?;
+        let message = if next == "priority" {
+            "a process has no priorities: it is one subscriber among others"
+        } else {
+            &form
+        };
+        Err(syn::Error::new(next.span(), message))
     })
 }
 

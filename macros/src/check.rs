@@ -2,7 +2,8 @@
 
 use syn::{Ident, LitStr, Type, parse_quote};
 
-use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, Target};
+use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, Target};
+use crate::attr::ProcessAttrs;
 use crate::ctxt::Ctxt;
 
 /// The most bytes a name may have; the core crate has the same number.
@@ -39,7 +40,15 @@ pub(crate) fn handler(cx: &Ctxt, input: &HandlerInput) {
     events_are_listed_once(cx, input);
 }
 
-/// Events, aggregates and handlers are kept, sent and remembered, so none of them borrows.
+pub(crate) fn process(cx: &Ctxt, input: &ProcessInput) {
+    owns_what_it_has(cx, &input.target);
+    process_is_complete(cx, input);
+    process_has_a_name(cx, input);
+    lists_have_no_event_twice(cx, input);
+}
+
+/// Events, aggregates, handlers and process managers are kept, sent and remembered, so none of them
+/// borrows.
 fn owns_what_it_has(cx: &Ctxt, target: &Target) {
     for lifetime in target.generics.lifetimes() {
         let name = &lifetime.lifetime;
@@ -205,6 +214,40 @@ fn events_are_listed_once(cx: &Ctxt, input: &HandlerInput) {
     }
 }
 
+/// A process manager has a name, and something that sets it going.
+fn process_is_complete(cx: &Ctxt, input: &ProcessInput) {
+    let is_given = |key, form, meaning| is_given(cx, &input.target, &input.attrs.given, key, form, meaning);
+    is_given(
+        "name",
+        "#[process(name = \"..\")]",
+        "the key of its checkpoints and timers, which never changes",
+    );
+    is_given("on", "#[process(on(..))]", "the events of others it reacts to");
+}
+
+/// Its name, and what comes after a slash, are the names of its subscriptions.
+fn process_has_a_name(cx: &Ctxt, input: &ProcessInput) {
+    if let Some(name) = input.attrs.name.get() {
+        is_a_short_name(cx, "a process's name", name, NAME_BYTES_MAX - "/deadlines".len());
+        if name.value().contains('/') {
+            cx.error_on(name, "a process's name has no slash: a slash ends it, as in `fulfilment/commands`");
+        }
+    }
+}
+
+/// An event has one reaction, one command and one deadline.
+fn lists_have_no_event_twice(cx: &Ctxt, input: &ProcessInput) {
+    let ProcessAttrs { on, issues, deadlines, .. } = &input.attrs;
+    let lists = [(on, "reaction"), (issues, "command"), (deadlines, "deadline")];
+    for (listed, what) in lists {
+        for (index, event) in listed.iter().enumerate() {
+            if listed[..index].contains(event) {
+                cx.error_on(event, format!("this event is listed already: it has one {what} in a process"));
+            }
+        }
+    }
+}
+
 fn is_given(cx: &Ctxt, target: &Target, given: &[&str], key: &str, form: &str, meaning: &str) {
     if !given.contains(&key) {
         cx.error_on(&target.ident, format!("missing `{form}`: {meaning}"));
@@ -212,14 +255,15 @@ fn is_given(cx: &Ctxt, target: &Target, given: &[&str], key: &str, form: &str, m
 }
 
 fn is_a_name(cx: &Ctxt, what: &str, literal: &LitStr) {
+    is_a_short_name(cx, what, literal, NAME_BYTES_MAX);
+}
+
+fn is_a_short_name(cx: &Ctxt, what: &str, literal: &LitStr, bytes_max: usize) {
     let name = literal.value();
     if name.is_empty() {
         cx.error_on(literal, format!("{what} has at least one character"));
-    } else if name.len() > NAME_BYTES_MAX {
-        cx.error_on(
-            literal,
-            format!("{what} has at most {NAME_BYTES_MAX} bytes, this one has {}", name.len()),
-        );
+    } else if name.len() > bytes_max {
+        cx.error_on(literal, format!("{what} has at most {bytes_max} bytes, this one has {}", name.len()));
     } else if name.contains(char::is_control) {
         cx.error_on(literal, format!("{what} has no control characters"));
     }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Type, parse_quote};
 
-use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, Target};
+use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, Target};
 
 pub(crate) fn event(input: &EventInput) -> TokenStream {
     let (ident, krate) = (&input.target.ident, input.target.krate());
@@ -96,6 +96,31 @@ pub(crate) fn handler(input: &HandlerInput) -> TokenStream {
                 _: &#krate::RecordedEvent,
                 _: &mut #krate::Context<#cx>,
             ) -> ::core::result::Result<(), #krate::HandleError<#error>> {
+                ::core::unreachable!()
+            }
+        }
+    }
+}
+
+pub(crate) fn process(input: &ProcessInput) -> TokenStream {
+    if !input.is_aggregate {
+        // Whoever is no aggregate is no process manager either, and rustc would say so on top.
+        return TokenStream::new();
+    }
+    let (ident, krate) = (&input.target.ident, input.target.krate());
+    let generics = input.target.generics_where([quote!(Self: #krate::Aggregate)]);
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    quote! {
+        impl #impl_generics #krate::ProcessManager for #ident #type_generics #where_clause {
+            const NAME: &'static str = "error";
+            const REACTIONS: &'static [#krate::Interest] = &[];
+            fn react_to(
+                _: usize,
+                _: &#krate::RecordedEvent,
+            ) -> ::core::result::Result<
+                (::core::option::Option<Self::Id>, #krate::Decision<Self>),
+                #krate::DecodeError,
+            > {
                 ::core::unreachable!()
             }
         }

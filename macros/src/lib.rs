@@ -36,6 +36,12 @@ pub fn derive_event_handler(input: proc_macro::TokenStream) -> proc_macro::Token
     handler(input.into()).into()
 }
 
+#[doc = include_str!("../docs/process.md")]
+#[proc_macro_derive(ProcessManager, attributes(process))]
+pub fn derive_process_manager(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    process(input.into()).into()
+}
+
 fn event(input: TokenStream) -> TokenStream {
     derive(input, ast::EventInput::from_syn, check::event, expand::event::expand, fallback::event)
 }
@@ -52,6 +58,10 @@ fn aggregate(input: TokenStream) -> TokenStream {
 
 fn handler(input: TokenStream) -> TokenStream {
     derive(input, ast::HandlerInput::from_syn, check::handler, expand::handler::expand, fallback::handler)
+}
+
+fn process(input: TokenStream) -> TokenStream {
+    derive(input, ast::ProcessInput::from_syn, check::process, expand::process::expand, fallback::process)
 }
 
 /// The pipeline that all derives go through.

@@ -10,7 +10,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::ctxt::Ctxt;
-use crate::{aggregate, check, event, handler};
+use crate::{aggregate, check, event, handler, process};
 
 type Derive = fn(TokenStream) -> TokenStream;
 
@@ -181,6 +181,23 @@ fn handler_with_priorities() {
 }
 
 #[test]
+fn handler_with_conditions() {
+    snapshot(
+        "handler_with_conditions",
+        handler,
+        quote! {
+            #[handler(
+                name = "mails",
+                error = MailError,
+                on(OrderShipped, priority = 10, when = |event| event.event.express),
+                on(OrderCancelled, when = is_paid)
+            )]
+            pub struct Mails;
+        },
+    );
+}
+
+#[test]
 fn handler_in_a_transaction() {
     snapshot(
         "handler_in_a_transaction",
@@ -222,6 +239,66 @@ fn handler_with_errors() {
     );
 }
 
+#[test]
+fn process_plain() {
+    snapshot(
+        "process_plain",
+        process,
+        quote! {
+            #[process(name = "welcome", on(CustomerRegistered))]
+            pub struct Welcome {
+                is_sent: bool,
+            }
+        },
+    );
+}
+
+#[test]
+fn process_with_all() {
+    snapshot(
+        "process_with_all",
+        process,
+        quote! {
+            #[process(
+                name = "fulfilment",
+                on(OrderPlaced),
+                on(payment::PaymentReceived),
+                issues(StockRequested),
+                issues(PaymentRequested),
+                deadline(PaymentRequested)
+            )]
+            pub struct Fulfilment;
+        },
+    );
+}
+
+#[test]
+fn process_generic() {
+    snapshot(
+        "process_generic",
+        process,
+        quote! {
+            #[process(name = "copy", on(Changed<T>), issues(Requested), deadline(Requested))]
+            pub struct Copy<T: Clone> {
+                value: Option<T>,
+            }
+        },
+    );
+}
+
+#[test]
+fn process_with_errors() {
+    snapshot(
+        "process_with_errors",
+        process,
+        quote! {
+            #[aggregate(category = "fulfilment", id = OrderId, event = FulfilmentEvent)]
+            #[process(name = "shop/fulfilment", issues(StockRequested), issues(StockRequested))]
+            pub struct Fulfilment;
+        },
+    );
+}
+
 /// Compares the input and what `derive` adds to it with `snapshots/{name}.rs`.
 fn snapshot(name: &str, derive: Derive, input: TokenStream) {
     let derived = derive(input.clone());
@@ -251,7 +328,7 @@ fn pretty(tokens: TokenStream) -> String {
 
 #[test]
 fn a_renamed_crate_is_the_only_one() {
-    let inputs: [(Derive, TokenStream); 7] = [
+    let inputs: [(Derive, TokenStream); 9] = [
         (
             event,
             quote!(
@@ -296,7 +373,7 @@ fn a_renamed_crate_is_the_only_one() {
         (
             handler,
             quote!(
-                #[handler(name = "a", error = E, on(A), flush, crate = other)]
+                #[handler(name = "a", error = E, on(A), on(B, when = f), flush, crate = other)]
                 struct H;
             ),
         ),
@@ -305,6 +382,21 @@ fn a_renamed_crate_is_the_only_one() {
             quote!(
                 #[handler(name = "", error = E, on(A), flush, crate = other)]
                 struct H;
+            ),
+        ),
+        (
+            process,
+            quote!(
+                #[process(name = "a", on(A), issues(B), deadline(B), crate = other)]
+                struct P<T>(T);
+            ),
+        ),
+        (
+            process,
+            quote!(
+                #[process(name = "", on(A), crate = other)]
+                #[aggregate(category = "a", id = u8, event = E, crate = other)]
+                struct P;
             ),
         ),
     ];

@@ -41,24 +41,26 @@ use crate::event::Route;
 ///     .then_rejected(&AccountError::AlreadyOpen);
 /// ```
 #[derive(Debug, Default)]
-#[must_use = "a scenario checks something only when it ends in `then`"]
 pub struct Scenario<A> {
     aggregate: A,
 }
 
 impl<A: Aggregate> Scenario<A> {
     /// Nothing has happened yet.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     pub fn new() -> Self {
         Self { aggregate: A::default() }
     }
 
     /// This has happened.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     pub fn given(mut self, event: impl Into<A::Event>) -> Self {
         event.into().route(&mut self.aggregate);
         self
     }
 
     /// The command comes.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     #[expect(clippy::needless_pass_by_value, reason = "a command is written where it is given")]
     pub fn when<C>(self, command: C) -> When<A, A::Error>
     where
@@ -80,7 +82,6 @@ impl<A: Aggregate> Scenario<A> {
 
 /// What a command led to.
 #[derive(Debug)]
-#[must_use = "a scenario checks something only when it ends in `then`"]
 pub struct When<A: Aggregate, E> {
     aggregate: A,
     outcome: Result<Events<A::Event>, E>,

@@ -60,7 +60,6 @@ use crate::stream::{Position, StreamId, Version};
 ///     .then_failed(&NoAddress);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a scenario checks something only when it ends in `then`"]
 pub struct HandlerScenario<H, Cx = ()>
 where
     H: EventHandler<Cx>,
@@ -74,6 +73,7 @@ where
 
 impl<H: EventHandler<()>> HandlerScenario<H> {
     /// A handler to which nothing has come yet.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     pub fn new(handler: H) -> Self {
         Self::in_context(handler, ())
     }
@@ -81,6 +81,7 @@ impl<H: EventHandler<()>> HandlerScenario<H> {
 
 impl<H: EventHandler<Cx>, Cx: Send> HandlerScenario<H, Cx> {
     /// A handler that works in `tx`, and to which nothing has come yet.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     pub fn in_context(handler: H, tx: Cx) -> Self {
         Self { handler, cx: Context::new(tx), position: Position::START, outcome: Ok(()) }
     }
@@ -90,6 +91,7 @@ impl<H: EventHandler<Cx>, Cx: Send> HandlerScenario<H, Cx> {
     /// # Panics
     ///
     /// If the handler failed on the event before this one, does not want this one, or cannot read it.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     #[track_caller]
     pub fn when<E: Event>(self, stream: StreamId, event: E) -> Self {
         self.when_with(stream, event, Utc::now(), Metadata::default())
@@ -100,6 +102,7 @@ impl<H: EventHandler<Cx>, Cx: Send> HandlerScenario<H, Cx> {
     /// # Panics
     ///
     /// As [`when`](HandlerScenario::when).
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "an event is written where it is given")]
     pub fn when_with<E: Event>(
@@ -135,6 +138,7 @@ impl<H: EventHandler<Cx>, Cx: Send> HandlerScenario<H, Cx> {
     }
 
     /// The batch ends: the handler writes what it has gathered.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
     #[track_caller]
     pub fn flush(mut self) -> Self {
         if self.outcome.is_ok() {
@@ -184,7 +188,7 @@ impl<H: EventHandler<Cx>, Cx: Send> Debug for HandlerScenario<H, Cx> {
 }
 
 /// The event as a store would give it back.
-fn record<E: Event>(
+pub(super) fn record<E: Event>(
     event: &E,
     stream: StreamId,
     position: Position,

@@ -61,8 +61,23 @@ fn expand_interest(target: &Target, on: &OnAttr) -> TokenStream {
 fn expand_call(target: &Target, on: &OnAttr, cx: &Type) -> TokenStream {
     let (event, place) = (&on.event, on.event.span());
     let krate = target.krate_at(place);
-    let args = quote!(self, event, cx);
-    quote_spanned!(place=> #krate::__private::call::<Self, #event, #cx>(#args).await)
+    match &on.when {
+        None => {
+            let args = quote!(self, event, cx);
+            quote_spanned!(place=> #krate::__private::call::<Self, #event, #cx>(#args).await)
+        }
+        Some(when) => {
+            let (handler, recorded, context) = (quote!(self), quote!(event), quote!(cx));
+            quote_spanned! {place=>
+                #krate::__private::call_when::<Self, #event, #cx>(
+                    #handler,
+                    #krate::__private::read_when::<#event>(#recorded, #when),
+                    #context,
+                )
+                .await
+            }
+        }
+    }
 }
 
 /// All of it stands at the key, which is where rustc then says, once, that `Flush` is missing.

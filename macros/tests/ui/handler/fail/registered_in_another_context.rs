@@ -1,5 +1,5 @@
 use factum::memory::MemoryStore;
-use factum::{Context, Envelope, Event, EventHandler, On, Subscription};
+use factum::{Context, Envelope, Event, EventHandler, On, OnFailure, Subscription};
 use serde::{Deserialize, Serialize};
 
 #[derive(Event, Serialize, Deserialize)]
@@ -26,6 +26,6 @@ impl On<OrderPlaced, Transaction> for Summary {
 struct NoHandler;
 
 fn main() {
-    let _ = Subscription::new("summaries", MemoryStore::new()).handler(Summary);
-    let _ = Subscription::new("nothing", MemoryStore::new()).handler(NoHandler);
+    let _ = Subscription::new("summaries", MemoryStore::new(), OnFailure::stop()).handler(Summary);
+    let _ = Subscription::new("nothing", MemoryStore::new(), OnFailure::stop()).handler(NoHandler);
 }

@@ -1,0 +1,32 @@
+use factum::{Aggregate, Apply, Envelope, Event, Events, ProcessManager, React};
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "order.placed")]
+struct OrderPlaced;
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "fulfilment.payment_requested")]
+struct PaymentRequested;
+
+#[derive(Aggregate, ProcessManager, Default)]
+#[aggregate(category = "fulfilment", id = String, event = PaymentRequested)]
+#[process(name = "fulfilment", on(OrderPlaced), crate = factum)]
+#[process(name = "fulfilments", crate = factum)]
+struct Fulfilment;
+
+impl Apply<PaymentRequested> for Fulfilment {
+    fn apply(&mut self, _: PaymentRequested) {}
+}
+
+impl React<OrderPlaced> for Fulfilment {
+    fn process(event: &Envelope<OrderPlaced>) -> Option<String> {
+        Some(event.stream.id().to_owned())
+    }
+
+    fn react(&self, _: &Envelope<OrderPlaced>) -> Events<PaymentRequested> {
+        Events::one(PaymentRequested)
+    }
+}
+
+fn main() {}
