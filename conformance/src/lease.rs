@@ -14,7 +14,7 @@ use crate::race::race;
 use crate::seen::{append, everything, soon};
 
 /// Long enough for everything that a promise does while it has a lease.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 /// Short enough to wait for its end.
 const SHORT: Duration = Duration::from_millis(100);
 

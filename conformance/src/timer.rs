@@ -34,7 +34,7 @@ pub async fn are_due_in_their_order<F: Fixture>(fixture: F) {
     let due = store.due_timers("p", 1).await.expect("they can be read");
     assert_eq!(due.timers, [oldest]);
     let next = due.next.expect("there is one");
-    assert!(next > Duration::from_secs(2900) && next <= Duration::from_secs(3000), "{next:?}");
+    assert!(next > Duration::from_secs(2900) && next <= Duration::from_mins(50), "{next:?}");
     assert_eq!(store.due_timers("other", 9).await.expect("they can be read").timers, [foreign]);
     assert_eq!(
         store.due_timers("none", 9).await.expect("they can be read"),

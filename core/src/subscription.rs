@@ -196,20 +196,19 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Position, SubscriptionError> {
         let mut stop = pin!(stop);
-        let outcome = match self.sharing {
-            Some(sharing) => nodes::run(self, sharing, until, stop).await,
-            None => {
-                let (tell, told) = watch::channel(false);
-                let runner = Runner::new(self, Partition::whole(&self.name), None, &self.pages());
-                let mut running = pin!(runner.run(until, told));
-                tokio::select! {
-                    biased;
-                    () = &mut stop => {
-                        tell.send_replace(true);
-                        running.await
-                    }
-                    outcome = &mut running => outcome,
+        let outcome = if let Some(sharing) = self.sharing {
+            nodes::run(self, sharing, until, stop).await
+        } else {
+            let (tell, told) = watch::channel(false);
+            let runner = Runner::new(self, Partition::whole(&self.name), None, &self.pages());
+            let mut running = pin!(runner.run(until, told));
+            tokio::select! {
+                biased;
+                () = &mut stop => {
+                    tell.send_replace(true);
+                    running.await
                 }
+                outcome = &mut running => outcome,
             }
         };
         if let Err(error) = &outcome {
@@ -341,10 +340,16 @@ impl<Cx: Send + 'static> fmt::Debug for Subscription<Cx> {
 pub enum SubscriptionError {
     /// A handler failed.
     #[error(transparent)]
-    Handler(#[from] HandlerError),
+    Handler(Box<HandlerError>),
     /// The store is ill.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<HandlerError> for SubscriptionError {
+    fn from(error: HandlerError) -> Self {
+        Self::Handler(Box::new(error))
+    }
 }
 
 /// A subscription did not come to a position in time.

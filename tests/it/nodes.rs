@@ -242,9 +242,9 @@ async fn one_partition_is_a_stand_by() {
     let of_node = |node| handled.lock().unwrap().iter().filter(|(_, _, by, _)| *by == node).count() as u64;
     assert_eq!(of_node(1).max(of_node(2)), 2 * ORDERS, "one does all of it");
     if of_node(1) > 0 {
-        first_running.abort()
+        first_running.abort();
     } else {
-        second_running.abort()
+        second_running.abort();
     }
     let orders = Repository::<Order>::new(store.clone());
     let last = orders.execute(&0, ship("last")).await.unwrap().position();

@@ -57,7 +57,7 @@ fn tells_what_a_process_records_from_the_first_event_to_the_last() {
 
 #[test]
 fn a_deadline_goes_off_at_its_time_and_once() {
-    let fulfilment = waiting().after(PATIENCE - Duration::from_micros(1)).then_nothing();
+    let fulfilment = waiting().after(PATIENCE.saturating_sub(Duration::from_micros(1))).then_nothing();
     let fulfilment = fulfilment.after(Duration::from_micros(1)).then(PatienceLost {});
     assert_eq!(fulfilment.issued::<PatienceLost>(), (42, Withdraw));
     let fulfilment = fulfilment

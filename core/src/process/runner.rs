@@ -42,7 +42,7 @@ pub struct Process<P, S: Timers> {
     reactions: Subscription<S::Tx>,
     commands: Subscription<S::Tx>,
     deadlines: Subscription<S::Tx>,
-    process: PhantomData<fn() -> P>,
+    of: PhantomData<fn() -> P>,
 }
 
 impl<P, S: Timers> Process<P, S> {
@@ -66,7 +66,7 @@ impl<P, S: Timers> Process<P, S> {
                 .category(P::CATEGORY)
                 .handler(Deadlines::<P, S>(store.clone(), PhantomData)),
             store,
-            process: PhantomData,
+            of: PhantomData,
         }
     }
 }
@@ -126,7 +126,7 @@ where
             let mut reached = self.reactions.catch_up().await?;
             reached = reached.min(self.commands.catch_up().await?);
             reached = reached.min(self.deadlines.catch_up().await?);
-            let fired = self.fire().await?.fired;
+            let fired = self.fire().await?.done;
             let head = self.store.head().await?;
             // Each step may have led to another.
             if fired == 0 && before == Some(head) {
@@ -196,10 +196,10 @@ where
     /// Lets go off what is due. One that fails stays, and the others go on.
     async fn fire(&self) -> Result<Fired, StoreError> {
         let due = self.store.due_timers(P::NAME, TIMERS).await?;
-        let mut fired = Fired { next: due.next, fired: 0, failed: 0 };
+        let mut fired = Fired { next: due.next, done: 0, failed: 0 };
         for timer in due.timers {
             match self.let_go_off(&timer).await {
-                Ok(()) => fired.fired += 1,
+                Ok(()) => fired.done += 1,
                 Err(ProcessError::Store(error)) if error.is_transient() => return Err(error),
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -208,7 +208,7 @@ where
                 }
             }
         }
-        if fired.fired + fired.failed >= TIMERS {
+        if fired.done + fired.failed >= TIMERS {
             fired.next = Some(Duration::ZERO);
         }
         Ok(fired)
@@ -244,7 +244,7 @@ where
 
 struct Fired {
     next: Option<Duration>,
-    fired: usize,
+    done: usize,
     failed: usize,
 }
 
@@ -265,7 +265,7 @@ impl<P, S: Timers + Clone> Clone for Process<P, S> {
             reactions: self.reactions.clone(),
             commands: self.commands.clone(),
             deadlines: self.deadlines.clone(),
-            process: PhantomData,
+            of: PhantomData,
         }
     }
 }

@@ -111,7 +111,7 @@ pub(super) struct ParkedStreams {
 }
 
 /// Why it is over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum End {
     /// It was told to stop.
     Stopped,
@@ -281,7 +281,7 @@ impl Machine {
                 }
                 Now::Rest(..) if self.is_stopping => self.rested(),
                 Now::Rest(time, _) => return Step::Rest(*time),
-                Now::Finished(end) => return Step::Finish(end.clone()),
+                Now::Finished(end) => return Step::Finish(*end),
             }
         }
     }
@@ -313,12 +313,11 @@ impl Machine {
                 self.now = now;
                 self.rested();
             }
-            (Now::Wait, Input::Woken) => self.now = Now::Read,
             (Now::Wait, Input::Rested) if self.seen.position > self.at.position => {
-                self.commit_what_was_seen()
+                self.commit_what_was_seen();
             }
             (Now::Wait, Input::Rested) if self.parked.count > 0 => self.now = Now::LookForDue,
-            (Now::Wait, Input::Rested) => self.now = Now::Read,
+            (Now::Wait, Input::Woken | Input::Rested) => self.now = Now::Read,
             (now, input) => unreachable!("{input:?} is no answer to {now:?}"),
         }
     }
@@ -422,7 +421,7 @@ impl Machine {
     }
 
     /// Keeps the dead letter at hand where it is, with its new failure, until somebody asks for it again.
-    fn park_the_dead_letter_again(&self, failure: Failure) -> Now {
+    fn park_the_dead_letter_again(&self, failure: &Failure) -> Now {
         let parked = self.due.iter().take(1).map(|(letter, _)| {
             let attempts = letter.letter.attempts.saturating_add(1);
             NewDeadLetter { attempts, failure: Some(failure.clone()), ..letter.letter.clone() }
@@ -476,7 +475,7 @@ impl Machine {
             // What came before it is committed first.
             self.end = self.next;
         } else {
-            self.now = self.park_the_dead_letter_again(failure);
+            self.now = self.park_the_dead_letter_again(&failure);
         }
     }
 
@@ -484,7 +483,7 @@ impl Machine {
         self.letters.clear();
         if !self.due.is_empty() {
             let (Reason::Failed(failure) | Reason::FlushFailed(failure)) = reason;
-            self.now = self.park_the_dead_letter_again(failure);
+            self.now = self.park_the_dead_letter_again(&failure);
             return;
         }
         let handled = self.next - self.begin;

@@ -139,7 +139,7 @@ impl World {
         }
         let is_rest = matches!(step, Step::Rest(_) | Step::Wait { .. });
         let can_be_ill =
-            !is_rest && !(matches!(step, Step::Handle { .. } | Step::RollBack) && self.outlives_a_failure);
+            !(is_rest || matches!(step, Step::Handle { .. } | Step::RollBack) && self.outlives_a_failure);
         if let Some(kind) = kind.filter(|_| can_be_ill) {
             if let (Step::Commit(commit), Fate::Unknown { is_done: true }) = (&step, fate) {
                 self.commit(commit.clone());
@@ -196,9 +196,9 @@ impl World {
             return Input::Failed { turn: turn.max(1), failure: failure() };
         }
         if self.outlives_a_failure {
-            self.done.push(at)
+            self.done.push(at);
         } else {
-            self.open.push(at)
+            self.open.push(at);
         }
         self.gathered.push(at);
         Input::Handled
