@@ -14,7 +14,7 @@ use crate::checkpoint::Transactional;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{Conflict, DecodeError, ExecuteError, IdReused, Invalid, StoreError, StreamClosed};
-use crate::event::Event;
+use crate::event::{Event, EventName};
 use crate::handler::Interest;
 use crate::repository::Repository;
 use crate::store::{EventStore, ReadStream};
@@ -151,8 +151,8 @@ pub trait Issue<E: Event>: Aggregate {
     note = "write `impl Deadline<{E}> for {Self}`, or remove it from the list"
 )]
 pub trait Deadline<E: Event>: Aggregate {
-    /// When; `None` for no deadline. The time of the event is [`recorded_at`](Envelope::recorded_at), by the store's clock,
-    /// which also says when the time has come.
+    /// When, in whole microseconds; `None` for no deadline. The time of the event is [`recorded_at`](Envelope::recorded_at), by
+    /// the store's clock, which also says when the time has come. A process that runs sees that up to a second later.
     fn due(event: &Envelope<E>) -> Option<DateTime<Utc>>;
 
     /// What the process records when the time has come; nothing, if what it waited for has happened.
@@ -175,6 +175,10 @@ pub enum ProcessError {
     /// An id was used before, for something else.
     #[error(transparent)]
     IdReused(#[from] IdReused),
+    /// An event has set a deadline that this program does not know: a newer one may, or it was taken from the list too
+    /// early.
+    #[error("{0} has set a deadline and is not on the list of those that do")]
+    UnknownDeadline(EventName),
     /// A stream was deleted or archived.
     #[error(transparent)]
     Closed(#[from] StreamClosed),

@@ -1,20 +1,24 @@
 //! What runs a process manager: three subscriptions, and somebody who looks at the clock.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::time::Duration;
 
+use chrono::SubsecRound;
 use tokio::sync::watch;
 
 use super::{ProcessError, ProcessManager};
 use crate::cause::Cause;
 use crate::command::CommandId;
+use crate::dispatcher::{EventFacts, HandlerError, HandlerFault};
 use crate::envelope::RecordedEvent;
 use crate::error::StoreError;
 use crate::event::EventType;
 use crate::handler::{Context, EventHandler, HandleError, Interest};
+use crate::metadata::EventId;
 use crate::repository::Repository;
 use crate::store::EventStore;
 use crate::stream::Position;
@@ -26,10 +30,9 @@ pub(crate) const ATTEMPTS: u32 = 20;
 
 /// How many timers are taken up at a time.
 const TIMERS: usize = 100;
-/// How long nobody looks at the clock, at most: a timer that another node sets for sooner goes off so much too late.
+/// How long nobody looks at the clock, at most: a timer that is set meanwhile for sooner goes off so much too late. A timer
+/// that could not go off is tried again as often.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long until a timer is tried again that could not go off.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the processes of one kind.
 ///
@@ -42,7 +45,7 @@ pub struct Process<P, S: Timers> {
     reactions: Subscription<S::Tx>,
     commands: Subscription<S::Tx>,
     deadlines: Subscription<S::Tx>,
-    of: PhantomData<fn() -> P>,
+    kind: PhantomData<fn() -> P>,
 }
 
 impl<P, S: Timers> Process<P, S> {
@@ -66,7 +69,7 @@ impl<P, S: Timers> Process<P, S> {
                 .category(P::CATEGORY)
                 .handler(Deadlines::<P, S>(store.clone(), PhantomData)),
             store,
-            of: PhantomData,
+            kind: PhantomData,
         }
     }
 }
@@ -111,11 +114,13 @@ where
         Ok([reactions.health().await?, commands.health().await?, deadlines.health().await?])
     }
 
-    /// Does all there is to do by now: what it reacts to, what follows from that, and the deadlines whose time has come.
+    /// Does all there is to do by now: what it reacts to, what follows from that, and the deadlines whose time has come. It goes
+    /// on for as long as anybody appends; where that never ends, [`run_until`](Process::run_until) is better.
     ///
     /// # Errors
     ///
-    /// [`SubscriptionError`], from whichever part has stopped. Nothing was skipped.
+    /// [`SubscriptionError`], from whichever part has stopped, or from the first deadline whose effect failed, after all others
+    /// had theirs. Nothing was skipped.
     ///
     /// # Cancel safety
     ///
@@ -126,17 +131,31 @@ where
             let mut reached = self.reactions.catch_up().await?;
             reached = reached.min(self.commands.catch_up().await?);
             reached = reached.min(self.deadlines.catch_up().await?);
-            let fired = self.fire().await?.done;
+            let mut failed = Failed::default();
+            let mut fired = 0;
+            loop {
+                let looked = self.fire(&mut failed).await?;
+                fired += looked.fired;
+                if !looked.is_more {
+                    break;
+                }
+            }
             let head = self.store.head().await?;
             // Each step may have led to another.
             if fired == 0 && before == Some(head) {
-                return Ok(reached);
+                return match failed.first {
+                    Some(error) => Err(error.into()),
+                    None => Ok(reached),
+                };
             }
             before = Some(head);
         }
     }
 
     /// Runs until `stop` is ready. Then it finishes the steps at hand, and returns.
+    ///
+    /// A deadline goes off up to a second after its time. If its effect fails, that is logged, and tried again every second for
+    /// as long as it takes: it is not set aside.
     ///
     /// # Errors
     ///
@@ -158,9 +177,13 @@ where
         };
         let parts = async {
             let parts = self.subscriptions().map(part);
-            let clock = self.fire_until(is_set(told.clone()));
-            let (outcomes, ()) = tokio::join!(futures_util::future::join_all(parts), clock);
-            outcomes.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+            let clock = async {
+                let outcome = self.fire_until(is_set(told.clone())).await;
+                tell.send_replace(true);
+                outcome
+            };
+            let (outcomes, clock) = tokio::join!(futures_util::future::join_all(parts), clock);
+            outcomes.into_iter().collect::<Result<Vec<_>, _>>().and(clock.map_err(Into::into))
         };
         let mut parts = pin!(parts);
         let mut stop = pin!(stop);
@@ -174,49 +197,64 @@ where
         }
     }
 
-    async fn fire_until(&self, stopped: impl Future<Output = ()>) {
+    async fn fire_until(&self, stopped: impl Future<Output = ()>) -> Result<(), StoreError> {
         let mut stopped = pin!(stopped);
+        let mut failed = Failed::default();
         loop {
-            let pause = match self.fire().await {
-                Ok(Fired { failed, .. }) if failed > 0 => RETRY,
-                Ok(Fired { next, .. }) => next.unwrap_or(LOOK).min(LOOK),
-                Err(error) => {
-                    tracing::warn!(%error, process = P::NAME, "the timers cannot be read");
-                    RETRY
+            let pause = match self.fire(&mut failed).await {
+                Ok(looked) if looked.is_more => Duration::ZERO,
+                Ok(looked) => {
+                    failed = Failed::default();
+                    looked.next.map_or(LOOK, |next| next.min(LOOK))
                 }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, process = P::NAME, "the process waits for its store to look at its timers");
+                    LOOK
+                }
+                Err(error) => return Err(error),
             };
             tokio::select! {
                 biased;
-                () = &mut stopped => return,
+                () = &mut stopped => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Lets go off what is due. One that fails stays, and the others go on.
-    async fn fire(&self) -> Result<Fired, StoreError> {
-        let due = self.store.due_timers(P::NAME, TIMERS).await?;
-        let mut fired = Fired { next: due.next, done: 0, failed: 0 };
+    /// Lets go off some of those that are due. One that fails stays, and is not tried again as long as it is among `failed`.
+    async fn fire(&self, failed: &mut Failed) -> Result<Looked, StoreError> {
+        // Those that stay must not hide the others.
+        let limit = TIMERS + failed.timers.len();
+        let due = self.store.due_timers(P::NAME, limit).await?;
+        let mut looked = Looked { next: due.next, fired: 0, is_more: due.timers.len() >= limit };
         for timer in due.timers {
-            match self.let_go_off(&timer).await {
-                Ok(()) => fired.done += 1,
-                Err(ProcessError::Store(error)) if error.is_transient() => return Err(error),
+            if failed.timers.contains(&timer.event_id) {
+                continue;
+            }
+            let event = self.store.find_event(timer.event_id).await?;
+            match self.let_go_off(&timer, event.as_ref()).await {
+                Ok(()) => looked.fired += 1,
+                Err(ProcessError::Store(error)) => return Err(error),
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, source, ?timer, "a deadline has passed and its effect failed: it is tried again");
-                    fired.failed += 1;
+                    failed.timers.insert(timer.event_id);
+                    failed.first.get_or_insert_with(|| HandlerError {
+                        handler: P::NAME,
+                        event: event.as_ref().map(EventFacts::from),
+                        fault: match error {
+                            ProcessError::Decode(error) => HandlerFault::Decode(error),
+                            error => HandlerFault::Failed(error.into()),
+                        },
+                    });
                 }
             }
         }
-        if fired.done + fired.failed >= TIMERS {
-            fired.next = Some(Duration::ZERO);
-        }
-        Ok(fired)
+        Ok(looked)
     }
 
     /// Takes the timer, and records what follows, together.
-    async fn let_go_off(&self, timer: &Timer) -> Result<(), ProcessError> {
-        let event = self.store.find_event(timer.event_id).await?;
+    async fn let_go_off(&self, timer: &Timer, event: Option<&RecordedEvent>) -> Result<(), ProcessError> {
         let mut tx = self.store.begin().await?;
         if !self.store.take_timer(&mut tx, timer).await? {
             // Another node was faster.
@@ -227,25 +265,37 @@ where
             let is_its = |interest: &Interest| {
                 interest.types.iter().flat_map(EventType::names).any(|name| event.name.as_str() == name)
             };
-            if let Some(number) = P::DEADLINES.iter().position(is_its) {
-                let (_, elapsed) = P::wait_for(number, &event)?;
-                Repository::<P>::new(self.store.clone())
-                    .on_stream(Ok(event.stream.clone()), elapsed)
-                    .command_id(command_id::<P>("elapsed", &event))
-                    .caused_by(Cause::from(&event))
-                    .attempts(ATTEMPTS)
-                    .decided_within(&self.store, &mut tx)
-                    .await?;
-            }
+            // It may be on the list of another node, which runs a newer program.
+            let number = P::DEADLINES.iter().position(is_its);
+            let number = number.ok_or_else(|| ProcessError::UnknownDeadline(event.name.clone()))?;
+            let (_, elapsed) = P::wait_for(number, event)?;
+            Repository::<P>::new(self.store.clone())
+                .on_stream(Ok(event.stream.clone()), elapsed)
+                .command_id(command_id::<P>("elapsed", event))
+                .caused_by(Cause::from(event))
+                .attempts(ATTEMPTS)
+                .decided_within(&self.store, &mut tx)
+                .await?;
         }
         Ok(self.store.commit(tx).await?)
     }
 }
 
-struct Fired {
+/// What came of a look at the clock.
+struct Looked {
+    /// How long until the next timer is due.
     next: Option<Duration>,
-    done: usize,
-    failed: usize,
+    /// How many went off, here or elsewhere.
+    fired: usize,
+    /// Whether there may be more that are due.
+    is_more: bool,
+}
+
+/// The timers that could not go off.
+#[derive(Default)]
+struct Failed {
+    timers: HashSet<EventId>,
+    first: Option<HandlerError>,
 }
 
 /// Two steps that an event leads to are two commands.
@@ -265,7 +315,7 @@ impl<P, S: Timers + Clone> Clone for Process<P, S> {
             reactions: self.reactions.clone(),
             commands: self.commands.clone(),
             deadlines: self.deadlines.clone(),
-            of: PhantomData,
+            kind: PhantomData,
         }
     }
 }
@@ -352,6 +402,7 @@ where
     ) -> Result<(), HandleError<ProcessError>> {
         let (due_at, _) = P::wait_for(interest, event).map_err(HandleError::Decode)?;
         let Some(due_at) = due_at else { return Ok(()) };
+        let due_at = due_at.trunc_subsecs(6);
         let timer = Timer { process: P::NAME.to_owned(), event_id: event.id, due_at };
         self.0.set_timer(cx.tx(), timer).await.map_err(|error| HandleError::Handler(error.into()))
     }
