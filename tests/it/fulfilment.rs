@@ -2,15 +2,13 @@
 //! was done is made good.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use factum::{
     Aggregate, Apply, Deadline, Envelope, Event, Events, Handle, Issue, ProcessManager, React, events,
 };
 use serde::{Deserialize, Serialize};
-
-/// How long a customer may take to pay, in milliseconds.
-pub(crate) const PATIENCE_MS: i64 = 50;
 
 macro_rules! event {
     ($name:literal $event:ident { $($field:ident: $type:ty),* }) => {
@@ -29,7 +27,7 @@ macro_rules! no_apply {
     };
 }
 
-event!("order.placed" OrderPlaced { item: String });
+event!("order.placed" OrderPlaced { item: String, pay_within_ms: u32 });
 event!("order.shipped" OrderShipped {});
 event!("order.cancelled" OrderCancelled { why: String });
 
@@ -75,7 +73,11 @@ impl Apply<OrderCancelled> for Order {
     }
 }
 
-pub(crate) struct Place(pub(crate) &'static str);
+pub(crate) struct Place {
+    pub(crate) item: &'static str,
+    /// How long the customer may take to pay.
+    pub(crate) pay_within: Duration,
+}
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ship;
 #[derive(Debug, PartialEq)]
@@ -88,9 +90,12 @@ pub(crate) struct OrderIs(OrderStatus);
 impl Handle<Place> for Order {
     type Error = OrderIs;
 
-    fn handle(&self, Place(item): &Place) -> Result<Events<OrderEvent>, OrderIs> {
+    fn handle(&self, Place { item, pay_within }: &Place) -> Result<Events<OrderEvent>, OrderIs> {
         match self.status {
-            OrderStatus::New => Ok(Events::one(OrderPlaced { item: (*item).to_owned() })),
+            OrderStatus::New => Ok(Events::one(OrderPlaced {
+                item: (*item).to_owned(),
+                pay_within_ms: u32::try_from(pay_within.as_millis()).expect("some days at most"),
+            })),
             status => Err(OrderIs(status)),
         }
     }
@@ -282,8 +287,8 @@ payment! {
     PaymentWithdrawn => Withdrawn, Withdraw from Open;
 }
 
-event!("fulfilment.begun" Begun { item: String });
-event!("fulfilment.stock_held" StockHeld {});
+event!("fulfilment.begun" Begun { item: String, pay_within_ms: u32 });
+event!("fulfilment.stock_held" StockHeld { pay_within_ms: u32 });
 event!("fulfilment.patience_lost" PatienceLost {});
 event!("fulfilment.paid" Paid { item: String });
 event!("fulfilment.packed" Packed {});
@@ -330,13 +335,15 @@ pub(crate) enum Step {
     deadline(StockHeld)
 )]
 pub(crate) struct Fulfilment {
-    pub(crate) item: String,
+    item: String,
+    pay_within_ms: u32,
     pub(crate) step: Step,
 }
 
 impl Apply<Begun> for Fulfilment {
     fn apply(&mut self, event: Begun) {
         self.item = event.item;
+        self.pay_within_ms = event.pay_within_ms;
     }
 }
 
@@ -383,7 +390,8 @@ impl React<OrderPlaced> for Fulfilment {
     }
 
     fn react(&self, event: &Envelope<OrderPlaced>) -> Events<FulfilmentEvent> {
-        Events::one(Begun { item: event.event.item.clone() })
+        let OrderPlaced { item, pay_within_ms } = event.event.clone();
+        Events::one(Begun { item, pay_within_ms })
     }
 }
 
@@ -394,7 +402,10 @@ impl React<Held> for Fulfilment {
     }
 
     fn react(&self, _: &Envelope<Held>) -> Events<FulfilmentEvent> {
-        if self.step == Step::Stock { Events::one(StockHeld {}) } else { Events::none() }
+        match self.step {
+            Step::Stock => Events::one(StockHeld { pay_within_ms: self.pay_within_ms }),
+            Step::Payment | Step::Over => Events::none(),
+        }
     }
 }
 
@@ -456,7 +467,7 @@ impl Issue<Begun> for Fulfilment {
 
 impl Deadline<StockHeld> for Fulfilment {
     fn due(event: &Envelope<StockHeld>) -> Option<DateTime<Utc>> {
-        Some(event.recorded_at + TimeDelta::milliseconds(PATIENCE_MS))
+        Some(event.recorded_at + TimeDelta::milliseconds(event.event.pay_within_ms.into()))
     }
 
     fn elapsed(&self, _: &Envelope<StockHeld>) -> Events<FulfilmentEvent> {

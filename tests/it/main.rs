@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clock;
 mod decode;
 mod domain;
 mod execute;
@@ -13,6 +14,8 @@ mod handlers;
 mod load;
 mod nodes;
 mod policy;
+mod process;
 mod scenario;
+mod slow;
 mod subscribe;
 mod whole;
