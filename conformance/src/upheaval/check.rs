@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use factum_core::retention::{Closing, RESTORED, Retention, TRUNCATED};
-use factum_core::store::{Append, ReadAll, ReadStream};
+use factum_core::store::{Append, Filter, ReadAll, ReadStream};
 use factum_core::transfer::{Record, Transfer};
 use factum_core::{AppendError, EventId, EventStore, Expected, Position, StreamId, Version};
 
+use super::client::CATEGORIES;
 use super::follow::{Place, Seen};
 use super::journal::{Answer, Attempt, Deed, Journal};
 use crate::given::events;
@@ -60,9 +61,14 @@ where
     }
     // One who comes afterwards sees what is left, and nothing else.
     let end = log.records.last().map_or(Position::START, |held| held.place.position);
-    let feed = walk(store, ReadAll::after(Position::START).limit(1000), end).await;
-    let left = log.records.iter().filter(|held| held.state != State::Erased).map(|held| &held.place);
-    assert!(feed.iter().map(Place::from).eq(left.cloned()), "the feed has {} events", feed.len());
+    let one = Filter { categories: vec![CATEGORIES[0].to_owned()], ..Filter::all() };
+    for filter in [Filter::all(), one] {
+        let read = ReadAll::after(Position::START).filter(filter.clone()).limit(1000);
+        let feed = walk(store, read, end).await;
+        let left = log.records.iter().filter(|held| held.state != State::Erased).map(|held| &held.place);
+        let wanted = left.filter(|place| passes(&filter, place)).cloned();
+        assert!(feed.iter().map(Place::from).eq(wanted), "{filter:?}: {} events", feed.len());
+    }
     for (stream, places) in &log.streams {
         let closing = log.closing_of(places);
         let append = Append::to(stream.clone(), Expected::Any, events(1));
@@ -328,10 +334,13 @@ fn assert_followed(log: &Log, seen: &Seen) {
         assert_eq!(held, Some(place), "a follower of {:?} saw what is not there", seen.filter);
     }
     let known: HashSet<_> = seen.events.iter().map(|place| place.id).collect();
-    let categories = &seen.filter.categories;
     for Held { place, state } in log.records.iter().filter(|held| held.place.position <= seen.up_to) {
-        let passes = categories.is_empty() || categories.iter().any(|it| it == place.stream.category());
-        let is_missed = passes && *state != State::Erased && !known.contains(&place.id);
+        let is_missed = passes(&seen.filter, place) && *state != State::Erased && !known.contains(&place.id);
         assert!(!is_missed, "a follower of {:?} never saw {place:?}", seen.filter);
     }
+}
+
+/// Whether an event passes a filter for categories.
+fn passes(filter: &Filter, place: &Place) -> bool {
+    filter.categories.is_empty() || filter.categories.iter().any(|it| it == place.stream.category())
 }
