@@ -10,7 +10,7 @@ use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 
 use crate::given::{
-    ONE_SLEEPS, ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, ask, database, event, events_of, follow,
+    ONE_SLEEPS, PATIENCE, SOMEBODY_WAITS_FOR_THE_LOCK, all_events, ask, database, event, events_of, follow,
     kind_of, one, pause_in_the_insert, positions, run, store, store_with_one_lane, stranger, stream,
     take_the_lock, until,
 };
@@ -47,7 +47,7 @@ async fn behind_another(
         tokio::spawn(async move { store.append(append).await })
     };
     let first = task(one("first", Expected::NoStream));
-    until(&mut stranger, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut stranger, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     let mut tasks = Vec::new();
     for append in appends {
         tasks.push(task(append.clone()));

@@ -13,7 +13,7 @@ use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 
 use crate::given::{
-    ALL_IS_QUIET, ONE_SLEEPS, ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, event, events_of,
+    ALL_IS_QUIET, ONE_SLEEPS, PATIENCE, SOMEBODY_WAITS_FOR_THE_LOCK, all_events, database, event, events_of,
     hasty_store, kind_of, one, pause_in_the_commit, pause_in_the_insert, positions, run, store, stranger,
     stream, take_the_lock, until, url_with,
 };
@@ -196,7 +196,7 @@ async fn closing_finishes_what_is_queued() {
         let store = store.clone();
         queued.push(tokio::spawn(async move { store.append(one(id, Expected::NoStream)).await }));
     }
-    until(&mut stranger(&database).await, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut stranger(&database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let closing = tokio::spawn({
         let store = store.clone();
@@ -256,7 +256,7 @@ async fn callers_that_leave_leave_nothing_open() {
         let store = store.clone();
         async move { store.append(one("left", Expected::Any)).await }
     });
-    until(&mut stranger, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut stranger, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     waiting.abort();
     run(&mut stranger, "COMMIT; BEGIN; LOCK TABLE factum_events, factum_checkpoints").await;
     let short = Duration::from_millis(50);

@@ -119,7 +119,7 @@ pub(crate) async fn take_the_lock(connection: &mut PgConnection) {
 }
 
 /// That one backend waits for the lock of appends.
-pub(crate) const ONE_WAITS_FOR_THE_LOCK: &str = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' \
+pub(crate) const SOMEBODY_WAITS_FOR_THE_LOCK: &str = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' \
     AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Makes appends to `order/slow` stop between the insert and the commit, the first so many of them.

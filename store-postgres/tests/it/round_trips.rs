@@ -11,7 +11,7 @@ use factum_postgres::PostgresStore;
 use factum_testkit::{Database, Proxy};
 
 use crate::given::{
-    ONE_WAITS_FOR_THE_LOCK, database, one, run, store, stranger, stream, take_the_lock, until,
+    SOMEBODY_WAITS_FOR_THE_LOCK, database, one, run, store, stranger, stream, take_the_lock, until,
 };
 
 /// A store with one connection, which has prepared every statement that is counted.
@@ -152,7 +152,7 @@ async fn twenty_appends_that_wait_together_ask_once() {
         tokio::spawn(async move { store.append(one(&id, Expected::NoStream)).await })
     };
     let mut tasks = vec![task("first".to_owned())];
-    until(&mut looking, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut looking, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     for number in 0..20 {
         tasks.push(task(format!("later {number}")));
         // On the only thread, so that it queues.

@@ -13,7 +13,7 @@ use factum_testkit::{Database, PgBouncer};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::given::{
-    ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, database, empty_database, event, events_of, kind_of,
+    PATIENCE, SOMEBODY_WAITS_FOR_THE_LOCK, all_events, database, empty_database, event, events_of, kind_of,
     migrations, one, pause_in_the_insert, positions, run, stranger, stream, take_the_lock, until, url_with,
 };
 
@@ -44,7 +44,7 @@ async fn another_isolation_by_default_changes_nothing() {
             let store = store.clone();
             async move { store.append(one("1", Expected::Exactly(Version(2)))).await }
         });
-        until(&mut stranger(&database).await, ONE_WAITS_FOR_THE_LOCK).await;
+        until(&mut stranger(&database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
         let append = "SELECT factum_append(1000, NULL, 'order', '1', 1, ARRAY[gen_random_uuid()], ARRAY['tested'], ARRAY[1],
                                            ARRAY['json'], ARRAY['{}'::bytea], ARRAY['{}'])";
         run(&mut holder, append).await;

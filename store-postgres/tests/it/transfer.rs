@@ -9,8 +9,8 @@ use factum_postgres::PostgresStore;
 use factum_testkit::PgBouncer;
 
 use crate::given::{
-    ALL_IS_QUIET, ONE_WAITS_FOR_THE_LOCK, all_events, database, kind_of, one, positions, store, stranger,
-    stream, until,
+    ALL_IS_QUIET, SOMEBODY_WAITS_FOR_THE_LOCK, all_events, database, kind_of, one, positions, store,
+    stranger, stream, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn an_import_sees_what_was_committed_while_it_waited_for_its_turn() {
         let store = store.clone();
         async move { store.begin_import().await.map(drop) }
     });
-    until(&mut stranger(&database).await, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut stranger(&database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     store.commit(tx).await.expect("commits");
     let refused = importing.await.expect("no panic").expect_err("it is not empty");
     assert!(matches!(refused, TransferError::NotEmpty { found: Position(1) }), "{refused:?}");

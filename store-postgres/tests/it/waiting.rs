@@ -10,8 +10,8 @@ use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 
 use crate::given::{
-    ONE_WAITS_FOR_THE_LOCK, PATIENCE, all_events, ask, database, event, events_of, one, positions, store,
-    stranger, stream, until,
+    PATIENCE, SOMEBODY_WAITS_FOR_THE_LOCK, all_events, ask, database, event, events_of, one, positions,
+    store, stranger, stream, until,
 };
 
 /// What comes of `work`, which waits for the lock until an open transaction is committed that has appended to `order/1`.
@@ -25,7 +25,7 @@ async fn behind_an_append<T: Send + 'static>(
     let mut tx = writer.begin().await.expect("begins");
     writer.append_in(&mut tx, one("1", Expected::Any)).await.expect("appends");
     let committing = async {
-        until(&mut stranger(database).await, ONE_WAITS_FOR_THE_LOCK).await;
+        until(&mut stranger(database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
         writer.commit(tx).await.expect("commits");
     };
     let (outcome, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(work(waiting), committing) })
@@ -123,7 +123,7 @@ async fn retention_waits_for_an_open_append_and_gives_way_to_others_meanwhile() 
         let other = other.clone();
         async move { other.archive_stream(&stream("1"), Expected::Any).await }
     });
-    until(&mut stranger(&database).await, ONE_WAITS_FOR_THE_LOCK).await;
+    until(&mut stranger(&database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
     for _ in 0..3 {
         let append = writer.append(one("3", Expected::Any));
         tokio::time::timeout(Duration::from_secs(2), append).await.expect("in time").expect("appends");
