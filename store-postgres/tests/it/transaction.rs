@@ -315,9 +315,17 @@ async fn a_transaction_that_sqlx_gave_up_does_nothing_more() {
     let (database, store) = with_notes().await;
     let lose = async |tx: &mut PostgresTx| {
         // Where the beginning of a savepoint is dropped, sqlx rolls back everything, and says so to nobody.
-        let mut beginning = std::pin::pin!(tx.begin());
-        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(beginning.as_mut().poll(context)));
-        assert!(polled.await.is_pending());
+        // Where the server has answered before it was asked for its answer, it is begun and ended, and nothing is lost.
+        for _ in 0..1000 {
+            let mut beginning = std::pin::pin!(tx.begin());
+            let polled =
+                std::future::poll_fn(|context| std::task::Poll::Ready(beginning.as_mut().poll(context)));
+            match polled.await {
+                std::task::Poll::Pending => return,
+                std::task::Poll::Ready(begun) => begun.expect("begins").rollback().await.expect("ends"),
+            }
+        }
+        panic!("the server is never slower than the client");
     };
     assert_eq!(refusals(&store, lose).await, vec![StoreErrorKind::Busy; 4]);
     assert_eq!(notes(&database).await, "");
