@@ -67,7 +67,8 @@ pub async fn a_transaction_sees_its_own_events<F: Fixture>(fixture: F) {
         assert_eq!(versions(&last.events).first(), wanted.last());
     }
     // A repetition in the same transaction answers as the first did.
-    assert_eq!(store.append_in(&mut tx, first).await.expect("a repetition is answered"), once);
+    let again = store.append_in(&mut tx, first).await.expect("a repetition is answered");
+    assert_eq!(again.committed(), once.committed());
     store.commit(tx).await.expect("it commits");
     assert_eq!(everything(store).await.len(), 5);
 }
@@ -100,6 +101,25 @@ pub async fn a_refusal_leaves_the_transaction<F: Fixture>(fixture: F) {
     for (id, wanted) in [("1", 1), ("2", 2), ("3", 0), ("4", 0), ("5", 0)] {
         assert_eq!(whole(store, &stream(id)).await.len(), wanted, "in stream {id}");
     }
+}
+
+/// Law 4, for transactions: an append that happened before writes nothing, and says so, also where it happened in the same
+/// transaction.
+pub async fn a_repetition_is_told_from_an_append<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let (before, now) = (some(&stream("1"), 2), some(&stream("1"), 1));
+    let appended = append(store, before.clone()).await;
+    let mut tx = store.begin().await.expect("a transaction begins");
+    let again = store.append_in(&mut tx, before).await.expect("a repetition is answered");
+    assert!(again.is_repeated());
+    assert_eq!(again.committed(), appended);
+    let written = store.append_in(&mut tx, now.clone()).await.expect("nothing is expected");
+    assert!(!written.is_repeated());
+    let again = store.append_in(&mut tx, now).await.expect("a repetition is answered");
+    assert!(again.is_repeated());
+    assert_eq!(again.versions(), written.versions());
+    store.commit(tx).await.expect("it commits");
+    assert_eq!(versions(&whole(store, &stream("1")).await), [1, 2, 3]);
 }
 
 /// Law 11, for events: they are committed with the checkpoint, or not at all.

@@ -1,7 +1,11 @@
 //! Checkpoints: where a subscription is, moved only by those who know where it was.
 
+use std::time::Duration;
+
 use factum_core::store::{Filter, ReadAll};
-use factum_core::{Checkpoint, Checkpoints, EventId, EventStore, Position, StoreErrorKind, Transactional};
+use factum_core::{
+    Advance, Checkpoint, Checkpoints, EventId, EventStore, Position, StoreErrorKind, Transactional,
+};
 
 use crate::Fixture;
 use crate::given::{some, stream};
@@ -230,6 +234,68 @@ async fn two_positions(store: &impl EventStore) -> [Position; 2] {
     let read = ReadAll::after(Position::START).limit(10);
     assert_eq!(walk(store, read, positions[1]).await.len(), 2);
     positions
+}
+
+/// A transaction moves the checkpoints of several subscriptions, and one of them step by step; nobody sees it before.
+pub async fn a_transaction_moves_several<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    let mut tx = soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+    for (name, from, to) in
+        [("one", Position::START, first), ("two", Position::START, second), ("one", first, second)]
+    {
+        let step = Advance::new(name.into(), from.into(), to.into());
+        store.advance_in(&mut tx, step).await.expect("it was there");
+        assert_eq!(at(store, name).await, Position::START);
+        let held = store.hold_checkpoint(&mut tx, &name.into()).await.expect("it can be read");
+        assert_eq!(held.position, to, "the transaction sees its own step");
+    }
+    store.commit(tx).await.expect("it commits");
+    assert_eq!((at(store, "one").await, at(store, "two").await), (second, second));
+}
+
+/// Of the steps of a transaction all are made or none: also where the last of them is refused, now or by its commit.
+pub async fn of_several_all_are_moved_or_none<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    for (from, to) in [(first, second), (Position::START, Position(u64::MAX >> 2))] {
+        let mut tx =
+            soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+        let sound = Advance::new("one".into(), Checkpoint::START, first.into());
+        store.advance_in(&mut tx, sound).await.expect("it was there");
+        let foreign = Checkpoint { position: to, event_id: Some(EventId::new()) };
+        let unsound = Advance::new("two".into(), from.into(), foreign);
+        match store.advance_in(&mut tx, unsound).await {
+            Ok(()) => drop(store.commit(tx).await.expect_err("one of them was refused")),
+            Err(_) => store.rollback(tx).await.expect("it is rolled back"),
+        }
+        assert_eq!((at(store, "one").await, at(store, "two").await), (Position::START, Position::START));
+    }
+}
+
+/// Whoever has moved a checkpoint that a transaction holds did so after it, or the transaction was not committed.
+pub async fn nobody_moves_what_a_transaction_holds<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let [first, second] = two_positions(store).await;
+    store.move_checkpoint("s", Position::START.into(), first.into()).await.expect("it was there");
+    for round in 0..5 {
+        let (from, to) = if round % 2 == 0 { (first, second) } else { (second, first) };
+        let mut tx =
+            soon("the beginning of a transaction", store.begin()).await.expect("a transaction begins");
+        let held = store.hold_checkpoint(&mut tx, &"s".into()).await.expect("it can be read");
+        assert_eq!(held.position, from);
+        let mover = tokio::spawn({
+            let store = store.clone();
+            async move { store.move_checkpoint("s", from.into(), to.into()).await }
+        });
+        // Long enough for whoever does not wait.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let seen = at(store, "s").await;
+        let outcome = store.commit(tx).await;
+        assert!(outcome.is_err() || seen == from, "it was moved away, and the transaction was committed");
+        soon("the move", mover).await.expect("no panic").expect("it was there");
+        assert_eq!(at(store, "s").await, to);
+    }
 }
 
 /// A checkpoint has the last event at or below its position: that of the page it was made of, and, where the caller did

@@ -168,6 +168,7 @@ macro_rules! __promises {
                 events_of_a_dropped_transaction_are_not_there,
                 a_transaction_sees_its_own_events,
                 a_refusal_leaves_the_transaction,
+                a_repetition_is_told_from_an_append,
                 events_are_committed_with_the_checkpoint,
                 positions_are_in_the_order_of_versions,
             }
@@ -251,6 +252,9 @@ macro_rules! __promises {
                 a_transaction_is_refused_when_it_is_elsewhere,
                 a_dropped_transaction_leaves_it,
                 an_open_transaction_stops_no_reader,
+                a_transaction_moves_several,
+                of_several_all_are_moved_or_none,
+                nobody_moves_what_a_transaction_holds,
                 knows_its_log_again,
                 refuses_another_log,
             }

@@ -215,6 +215,37 @@ pub trait Transactional: Progress {
     /// It is rolled back.
     fn rollback(&self, tx: Self::Tx) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Reads a checkpoint, see [`Checkpoints::checkpoint_of`], and holds it there: until `tx` ends nobody else moves it, or
+    /// `tx` is not committed. One that has not begun is not held.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves `tx` to be rolled back.
+    fn hold_checkpoint(
+        &self,
+        tx: &mut Self::Tx,
+        partition: &Partition,
+    ) -> impl Future<Output = Result<Checkpoint, StoreError>> + Send;
+
+    /// Makes a step, see [`Checkpoints::advance`], as part of `tx`, which goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of `tx` now or when it is committed. Then it can only be rolled back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves `tx` to be rolled back.
+    fn advance_in(
+        &self,
+        tx: &mut Self::Tx,
+        step: Advance,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Makes a step, see [`Checkpoints::advance`], as part of `tx`, and commits it.
     ///
     /// # Errors

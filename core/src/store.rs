@@ -312,36 +312,49 @@ impl From<&RecordedEvent> for Appended {
 ///
 /// It is kept apart from the answer itself, because nobody can wait for its position: the transaction may be rolled back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Uncommitted<T = Appended>(T);
+pub struct Uncommitted<T = Appended> {
+    answer: T,
+    is_repeated: bool,
+}
 
 impl<T> Uncommitted<T> {
     /// For stores: what it will have come to.
     pub const fn new(answer: T) -> Self {
-        Self(answer)
+        Self { answer, is_repeated: false }
     }
 
     /// What it has come to, now that the transaction was committed. Only the caller knows that it was.
     pub fn committed(self) -> T {
-        self.0
+        self.answer
     }
 }
 
 impl Uncommitted {
+    /// For stores: what an append has answered that had happened before.
+    pub const fn repeated(answer: Appended) -> Self {
+        Self { answer, is_repeated: true }
+    }
+
+    /// Whether the append had happened before, by the ids of its events: then nothing was written now.
+    pub const fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
     /// The version of the last event for each stream, in the order of the append.
     pub fn versions(&self) -> &[Version] {
-        &self.0.versions
+        &self.answer.versions
     }
 }
 
 impl<A> Uncommitted<Loaded<A>> {
     /// The state as the transaction sees it.
     pub fn state(&self) -> &A {
-        self.0.state()
+        self.answer.state()
     }
 
     /// The version of the state.
     pub fn version(&self) -> Version {
-        self.0.version()
+        self.answer.version()
     }
 }
 

@@ -23,8 +23,8 @@ use factum_core::store::{
     Uncommitted, Wake,
 };
 use factum_core::{
-    Advance, AppendError, Checkpoint, EventId, EventStore, Position, RecordedEvent, StoreError, StreamId,
-    Transactional, Version,
+    Advance, AppendError, Checkpoint, EventId, EventStore, Partition, Position, RecordedEvent, StoreError,
+    StreamId, Transactional, Version,
 };
 
 pub use self::tx::MemoryTx;
@@ -180,6 +180,9 @@ impl Transactional for MemoryStore {
         let log = self.read();
         let head = tx.events.last().map_or(log.head(), |event| event.position);
         let verdict = judge(append, &Within { log: &log, tx }, head, now())?;
+        if verdict.events.is_empty() {
+            return Ok(Uncommitted::repeated(verdict.appended));
+        }
         tx.events.extend(verdict.events);
         Ok(Uncommitted::new(verdict.appended))
     }
@@ -194,7 +197,7 @@ impl Transactional for MemoryStore {
     }
 
     async fn commit(&self, mut tx: MemoryTx) -> Result<(), StoreError> {
-        self.write().commit(&mut tx);
+        self.write().commit(&mut tx)?;
         self.shared.wake.wake(self.read().head());
         Ok(())
     }
@@ -203,14 +206,31 @@ impl Transactional for MemoryStore {
         Ok(())
     }
 
-    async fn commit_with(&self, mut tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
-        {
-            let mut log = self.write();
-            log.advance(step)?;
-            log.commit(&mut tx);
+    /// Reads a checkpoint. If it is elsewhere when `tx` is to be committed, that is refused.
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut MemoryTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        if let Some(step) = tx.steps.iter().find(|step| step.partition == *partition) {
+            // It is held by the step, which is refused if it does not begin there.
+            return Ok(step.to);
         }
-        self.shared.wake.wake(self.read().head());
-        Ok(())
+        let checkpoint = self.read().books.checkpoint_of(partition)?;
+        if checkpoint != Checkpoint::START {
+            tx.held.push((partition.clone(), checkpoint));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Makes a step when `tx` is committed, which is refused if it may not be made then.
+    async fn advance_in(&self, tx: &mut MemoryTx, step: Advance) -> Result<(), StoreError> {
+        tx.stage(step)
+    }
+
+    async fn commit_with(&self, mut tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
+        tx.stage(step)?;
+        self.commit(tx).await
     }
 }
 
@@ -267,11 +287,23 @@ impl Log {
     }
 
     /// Records what a transaction has appended, and lets its effects happen.
-    fn commit(&mut self, tx: &mut MemoryTx) {
+    /// All of it, or nothing.
+    fn commit(&mut self, tx: &mut MemoryTx) -> Result<(), StoreError> {
+        for (partition, checkpoint) in tx.held.drain(..) {
+            self.check_held(&partition, checkpoint)?;
+        }
+        for step in &mut tx.steps {
+            self.check_step(step)?;
+        }
+        let now = now();
+        for step in tx.steps.drain(..) {
+            self.books.advance(step, now)?;
+        }
         tx.events.drain(..).for_each(|event| self.record(event));
         tx.set.drain(..).for_each(|timer| self.books.set_timer(timer));
         tx.taken.drain(..).for_each(|timer| self.books.take_timer(&timer));
         tx.take_effect();
+        Ok(())
     }
 
     fn record(&mut self, event: RecordedEvent) {

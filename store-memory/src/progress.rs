@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use factum_core::{
     Advance, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, Heartbeat, Leases, NodeId, Parked,
-    Partition, Position, ReadDeadLetters, Share, StoreError, Timer, Timers,
+    Partition, Position, ReadDeadLetters, Share, StoreError, StoreErrorKind, Timer, Timers,
 };
 
 use crate::{Log, MemoryStore, MemoryTx, now};
+
+const ADVANCE: &str = "move checkpoint";
 
 #[async_trait]
 impl Checkpoints for MemoryStore {
@@ -73,13 +75,52 @@ impl Timers for MemoryStore {
 impl Log {
     /// Makes a step, if its checkpoints are of this log.
     pub(crate) fn advance(&mut self, mut step: Advance) -> Result<(), StoreError> {
-        const ADVANCE: &str = "move checkpoint";
-        let now = now();
-        self.books.check(&step, now)?;
+        self.check_step(&mut step)?;
+        self.books.advance(step, now())
+    }
+
+    /// Whether a step may be made, which ends at an event of this log then.
+    pub(crate) fn check_step(&self, step: &mut Advance) -> Result<(), StoreError> {
+        self.books.check(step, now())?;
         step.from.check(self.checkpoint_at(step.from.position).event_id, ADVANCE)?;
         let found = self.checkpoint_at(step.to.position);
         step.to.check(found.event_id, ADVANCE)?;
         step.to = found;
-        self.books.advance(step, now)
+        Ok(())
+    }
+
+    /// Whether a checkpoint is where it was when a transaction took hold of it.
+    pub(crate) fn check_held(&self, partition: &Partition, held: Checkpoint) -> Result<(), StoreError> {
+        let (expected, actual) = (held.position, self.books.checkpoint_of(partition)?.position);
+        if expected == actual {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::CheckpointMoved { expected, actual }, ADVANCE))
+    }
+}
+
+impl MemoryTx {
+    /// Notes a step, to be made when the transaction is committed. Two of one partition become one.
+    pub(crate) fn stage(&mut self, step: Advance) -> Result<(), StoreError> {
+        let is_split_otherwise = |before: &&Advance| {
+            let (before, now) = (&before.partition, &step.partition);
+            before.subscription() == now.subscription() && before.of() != now.of()
+        };
+        if let Some(before) = self.steps.iter().find(is_split_otherwise) {
+            let (found, wanted) = (before.partition.of(), step.partition.of());
+            return Err(StoreError::new(StoreErrorKind::OtherPartitions { found, wanted }, ADVANCE));
+        }
+        let Some(before) = self.steps.iter_mut().find(|before| before.partition == step.partition) else {
+            self.steps.push(step);
+            return Ok(());
+        };
+        if before.to.position != step.from.position {
+            let (expected, actual) = (step.from.position, before.to.position);
+            return Err(StoreError::new(StoreErrorKind::CheckpointMoved { expected, actual }, ADVANCE));
+        }
+        before.to = step.to;
+        before.parked.extend(step.parked);
+        before.settled.extend(step.settled);
+        Ok(())
     }
 }

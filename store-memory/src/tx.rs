@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 
-use factum_core::{RecordedEvent, StreamId, Timer};
+use factum_core::{Advance, Checkpoint, Partition, RecordedEvent, StreamId, Timer};
 use tokio::sync::OwnedMutexGuard;
 
 /// Appends, and effects on the program's own memory, that happen together with the checkpoint, or not at all.
@@ -16,6 +16,9 @@ pub struct MemoryTx {
     /// Timers that will be set, and those that will be taken.
     pub(crate) set: Vec<Timer>,
     pub(crate) taken: Vec<Timer>,
+    /// Checkpoints that must be there when it commits, and those that will be moved, each partition once.
+    pub(crate) held: Vec<(Partition, Checkpoint)>,
+    pub(crate) steps: Vec<Advance>,
 }
 
 impl MemoryTx {

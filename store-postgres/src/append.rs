@@ -80,6 +80,13 @@ pub(crate) struct Written {
     positions: Vec<Position>,
 }
 
+impl Written {
+    /// Whether it was answered as before, and nothing was written now.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.outcome.is_ok() && self.positions.is_empty()
+    }
+}
+
 /// How appends are run.
 pub(crate) struct Run<'a> {
     database: &'a Database,

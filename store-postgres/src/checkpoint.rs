@@ -85,6 +85,23 @@ pub(crate) async fn step_in(
     Ok(moved)
 }
 
+/// Reads a checkpoint, and locks it where it is.
+pub(crate) async fn hold(
+    database: &Database,
+    connection: &mut PgConnection,
+    partition: &Partition,
+) -> Result<Checkpoint, StoreError> {
+    let (subscription, partition_index) = (partition.subscription(), index(partition.index()));
+    let locked = sqlx::query_file!("src/sql/hold_checkpoint.sql", subscription, partition_index);
+    database.within(CHECKPOINT, locked.fetch_optional(&mut *connection)).await?;
+    // Only what is read after the lock is what it holds.
+    let Some(kept) = read(database, CHECKPOINT, connection, partition).await? else {
+        return Ok(Checkpoint::START);
+    };
+    kept.checkpoint.check(kept.found, CHECKPOINT)?;
+    Ok(kept.checkpoint)
+}
+
 /// Moves the checkpoint, if it is where it is believed to be, if both ends are of this log, and if nobody else has the lease.
 async fn compare_and_set(connection: &mut PgConnection, step: &Advance) -> Result<Moved, sqlx::Error> {
     let encode =

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use factum_core::store::{Append, ReadStream, StreamPage, Uncommitted};
-use factum_core::{Advance, AppendError, StoreError, StoreErrorKind, Transactional};
+use factum_core::{Advance, AppendError, Checkpoint, Partition, StoreError, StoreErrorKind, Transactional};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgTransactionManager;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::PostgresStore;
 use crate::append::{APPEND, Run};
-use crate::checkpoint::{MOVE_CHECKPOINT, Moved, step_in};
+use crate::checkpoint::{self, MOVE_CHECKPOINT, Moved, step_in};
 use crate::database::Lease;
 use crate::error::{Fault, commit_error, is_clash, store_error};
 use crate::read;
@@ -224,7 +224,9 @@ impl Transactional for PostgresStore {
             match run.try_append(&mut savepoint, &append).await {
                 Ok(written) => {
                     database.within(APPEND, savepoint.commit()).await?;
-                    return written.outcome.map(Uncommitted::new);
+                    let is_repeated = written.is_repeated();
+                    let answer = if is_repeated { Uncommitted::repeated } else { Uncommitted::new };
+                    return written.outcome.map(answer);
                 }
                 Err(error) => {
                     if let Err(second) = database.within(APPEND, savepoint.rollback()).await {
@@ -236,7 +238,7 @@ impl Transactional for PostgresStore {
                         return Err(error.into());
                     }
                     if let Some(outcome) = run.look_and_judge(tx, &append).await? {
-                        return outcome.map(Uncommitted::new);
+                        return outcome.map(Uncommitted::repeated);
                     }
                 }
             }
@@ -257,6 +259,22 @@ impl Transactional for PostgresStore {
 
     async fn rollback(&self, tx: PostgresTx) -> Result<(), StoreError> {
         tx.rollback().await
+    }
+
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut PostgresTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        checkpoint::hold(self.database(), tx, partition).await
+    }
+
+    async fn advance_in(&self, tx: &mut PostgresTx, step: Advance) -> Result<(), StoreError> {
+        tx.check_open(MOVE_CHECKPOINT)?;
+        match step_in(self.database(), tx, &step).await? {
+            Moved::Done { .. } => Ok(()),
+            Moved::Not(facts) => Err(facts.explain(self.database(), tx, &step).await?),
+        }
     }
 
     async fn commit_with(&self, mut tx: PostgresTx, step: Advance) -> Result<(), StoreError> {

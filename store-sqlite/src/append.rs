@@ -11,7 +11,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
 use factum_core::store::group::{CommitGroup, Turn};
 use factum_core::store::verdict::{KnownHistory, judge};
-use factum_core::store::{Append, Appended};
+use factum_core::store::{Append, Appended, Uncommitted};
 use factum_core::transfer::Record;
 use factum_core::{
     AppendError, BoxError, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
@@ -114,7 +114,7 @@ pub(crate) async fn append_in(
     database: &Database,
     tx: &mut SqliteTx,
     append: Append,
-) -> Result<Appended, AppendError> {
+) -> Result<Uncommitted, AppendError> {
     let group = [append];
     let streams = distinct_streams(&group);
     let values = look_up_values(&group, &streams);
@@ -126,7 +126,8 @@ pub(crate) async fn append_in(
     for (sql, values) in inserts(&events) {
         script::run(tx, sql, values?).await.map_err(|fault| store_error("append", fault.error))?;
     }
-    outcomes.pop().expect("one append has one outcome")
+    let appended = outcomes.pop().expect("one append has one outcome")?;
+    Ok(if events.is_empty() { Uncommitted::repeated(appended) } else { Uncommitted::new(appended) })
 }
 
 /// The statements that insert events in a transaction that goes on, with their arguments.

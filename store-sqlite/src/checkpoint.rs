@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use factum_core::{Advance, Checkpoint, Partition, Position, StoreError, StoreErrorKind};
-use sqlx::sqlite::SqliteArguments;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, Transaction};
 
 use crate::database::Database;
@@ -27,17 +27,40 @@ pub type SqliteTx = Transaction<'static, Sqlite>;
 ///
 /// The savepoint is there to be missed: see [`commit_with`].
 const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT factum_tx";
-const MOVE_IN_TX: &str = concat!("RELEASE factum_tx;", include_str!("sql/move_checkpoint.sql"));
+const MOVE_IN_TX: &str = include_str!("sql/move_checkpoint.sql");
+const MOVE_LAST: &str = concat!("RELEASE factum_tx;", include_str!("sql/move_checkpoint.sql"));
 const MOVE: &str = concat!("BEGIN IMMEDIATE;", include_str!("sql/move_checkpoint.sql"), "COMMIT");
+
+const CHECKPOINT: &str = include_str!("sql/checkpoint.sql");
 
 /// See [`Checkpoints::checkpoint_of`](factum_core::Checkpoints::checkpoint_of).
 pub(crate) async fn read(database: &Database, partition: &Partition) -> Result<Checkpoint, StoreError> {
-    let values = Values::default().and(partition.subscription()).and(i64::from(partition.index())).done();
-    let rows = match script::rows(&database.readers, include_str!("sql/checkpoint.sql"), values).await {
-        Ok(rows) => rows,
-        Err(error) => return Err(database.explain(READING, error).await),
-    };
-    let Some(row) = rows.first() else { return Ok(Checkpoint::START) };
+    match script::rows(&database.readers, CHECKPOINT, place(partition)).await {
+        Ok(rows) => checkpoint(rows.first(), partition),
+        Err(error) => Err(database.explain(READING, error).await),
+    }
+}
+
+/// See [`Transactional::hold_checkpoint`](factum_core::Transactional::hold_checkpoint).
+pub(crate) async fn read_in(
+    database: &Database,
+    tx: &mut SqliteTx,
+    partition: &Partition,
+) -> Result<Checkpoint, StoreError> {
+    match script::run(tx, CHECKPOINT, place(partition)).await {
+        Ok(answers) => checkpoint(answers.first().and_then(|rows| rows.first()), partition),
+        Err(fault) => Err(database.explain(READING, fault.error).await),
+    }
+}
+
+/// The arguments of `checkpoint.sql`.
+fn place(partition: &Partition) -> SqliteArguments {
+    Values::default().and(partition.subscription()).and(i64::from(partition.index())).done()
+}
+
+/// What `checkpoint.sql` answers.
+fn checkpoint(row: Option<&SqliteRow>, partition: &Partition) -> Result<Checkpoint, StoreError> {
+    let Some(row) = row else { return Ok(Checkpoint::START) };
     let kept = row::checkpoint(row)?;
     check_partitions(kept.partitions, partition.of(), READING)?;
     if kept.partition != partition.index() {
@@ -88,6 +111,20 @@ pub(crate) async fn rollback(tx: SqliteTx) -> Result<(), StoreError> {
     tx.rollback().await.map_err(|error| store_error("roll back", error))
 }
 
+/// See [`Transactional::advance_in`](factum_core::Transactional::advance_in).
+pub(crate) async fn advance_in(
+    database: &Database,
+    tx: &mut SqliteTx,
+    step: &Advance,
+) -> Result<(), StoreError> {
+    let answers = match script::run(tx, MOVE_IN_TX, values(step)?).await {
+        Ok(answers) => answers,
+        Err(fault) => return Err(database.explain(MOVING, fault.error).await),
+    };
+    moved(&answers, 0, step)?;
+    dead_letter::keep(database, tx, step, MOVING).await
+}
+
 /// Makes a step in `tx`, and commits. See [`Transactional::commit_with`](factum_core::Transactional::commit_with).
 ///
 /// When SQLite rolls a transaction back by itself, statements that follow take effect one by one. The savepoint that
@@ -97,7 +134,7 @@ pub(crate) async fn commit_with(
     mut tx: SqliteTx,
     step: &Advance,
 ) -> Result<(), StoreError> {
-    let outcome = match script::run(&mut tx, MOVE_IN_TX, values(step)?).await {
+    let outcome = match script::run(&mut tx, MOVE_LAST, values(step)?).await {
         Ok(answers) => match moved(&answers, 1, step) {
             Ok(()) => dead_letter::keep(database, &mut tx, step, MOVING).await,
             Err(error) => Err(error),

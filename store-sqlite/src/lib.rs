@@ -308,7 +308,7 @@ impl Transactional for SqliteStore {
     async fn append_in(&self, tx: &mut SqliteTx, append: Append) -> Result<Uncommitted, AppendError> {
         append.check(&self.database().limits)?;
         self.database().check_schema("append").await?;
-        append::append_in(self.database(), tx, append).await.map(Uncommitted::new)
+        append::append_in(self.database(), tx, append).await
     }
 
     async fn read_stream_in(&self, tx: &mut SqliteTx, read: ReadStream) -> Result<StreamPage, StoreError> {
@@ -339,6 +339,37 @@ impl Transactional for SqliteStore {
 
     async fn rollback(&self, tx: SqliteTx) -> Result<(), StoreError> {
         checkpoint::rollback(tx).await
+    }
+
+    /// Reads a checkpoint as `tx` sees it, which is the only one that writes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as of [`checkpoint_of`](Checkpoints::checkpoint_of).
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut SqliteTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        checkpoint::read_in(self.database(), tx, partition).await
+    }
+
+    /// Makes a step in `tx`, which goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as of [`advance`](Checkpoints::advance). Then `tx` had better be dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the step is part of `tx`: drop that, too.
+    async fn advance_in(&self, tx: &mut SqliteTx, step: Advance) -> Result<(), StoreError> {
+        self.database().check_schema("move checkpoint").await?;
+        checkpoint::advance_in(self.database(), tx, &step).await
     }
 
     /// Makes a step in `tx`, and commits.

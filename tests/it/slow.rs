@@ -132,6 +132,14 @@ impl Transactional for Slow {
         slowly(self.store.rollback(tx)).await
     }
 
+    async fn hold_checkpoint(&self, tx: &mut MemoryTx, partition: &Partition) -> Result<Checkpoint, StoreError> {
+        slowly(self.store.hold_checkpoint(tx, partition)).await
+    }
+
+    async fn advance_in(&self, tx: &mut MemoryTx, step: Advance) -> Result<(), StoreError> {
+        slowly(self.store.advance_in(tx, step)).await
+    }
+
     async fn commit_with(&self, tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
         slowly(self.store.commit_with(tx, step)).await
     }

@@ -619,6 +619,13 @@ caught! {
         checkpoint::refuses_to_move_from_elsewhere
         checkpoint::one_of_those_who_move_it_wins
         model::random_histories_are_answered_as_by_the_model;
+    holds_nothing: progress::HoldsNothing =>
+        checkpoint::nobody_moves_what_a_transaction_holds;
+    moves_at_once: progress::MovesAtOnce =>
+        checkpoint::a_transaction_moves_several
+        checkpoint::of_several_all_are_moved_or_none;
+    takes_a_repetition_for_an_append: progress::TakesARepetitionForAnAppend =>
+        append_in::a_repetition_is_told_from_an_append;
     looks_then_moves: progress::LooksThenMoves =>
         checkpoint::one_of_those_who_move_it_wins;
     moves_forward_only: progress::MovesForwardOnly =>

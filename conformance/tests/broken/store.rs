@@ -90,6 +90,24 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
         store.advance(step).await
     }
 
+    async fn hold_checkpoint(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        store.hold_checkpoint(tx, partition).await
+    }
+
+    async fn advance_in(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        step: Advance,
+    ) -> Result<(), StoreError> {
+        store.advance_in(tx, step).await
+    }
+
     async fn commit_with(&self, store: &MemoryStore, tx: MemoryTx, step: Advance) -> Result<(), StoreError> {
         store.commit_with(tx, step).await
     }
@@ -383,6 +401,18 @@ impl<B: Fault> Transactional for BrokenStore<B> {
 
     async fn rollback(&self, tx: MemoryTx) -> Result<(), StoreError> {
         self.store.rollback(tx).await
+    }
+
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut MemoryTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        self.fault.hold_checkpoint(&self.store, tx, partition).await
+    }
+
+    async fn advance_in(&self, tx: &mut MemoryTx, step: Advance) -> Result<(), StoreError> {
+        self.fault.advance_in(&self.store, tx, step).await
     }
 
     async fn commit_with(&self, tx: MemoryTx, step: Advance) -> Result<(), StoreError> {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use factum_core::store::{Append, Appended, Page, ReadAll, ReadStream, StreamPage};
+use factum_core::store::{Append, Appended, Page, ReadAll, ReadStream, StreamPage, Uncommitted};
 use factum_core::{
-    AppendError, Checkpoint, Checkpoints, EventId, EventName, EventStore, Expected, Metadata, NewEvent,
-    Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Transactional,
+    Advance, AppendError, Checkpoint, Checkpoints, EventId, EventName, EventStore, Expected, Metadata,
+    NewEvent, Partition, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Transactional,
 };
 use factum_memory::{MemoryStore, MemoryTx};
 use tokio::sync::{Notify, Semaphore};
@@ -56,6 +56,51 @@ impl Fault for LooksThenMoves {
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
         store.move_checkpoint(name, store.checkpoint(name).await?, to).await
+    }
+}
+
+/// Reads a checkpoint, and lets others move it.
+#[derive(Default)]
+pub(crate) struct HoldsNothing;
+#[async_trait]
+impl Fault for HoldsNothing {
+    async fn hold_checkpoint(
+        &self,
+        store: &MemoryStore,
+        _: &mut MemoryTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        store.checkpoint_of(partition).await
+    }
+}
+
+/// Moves a checkpoint at once, and not with its transaction.
+#[derive(Default)]
+pub(crate) struct MovesAtOnce;
+#[async_trait]
+impl Fault for MovesAtOnce {
+    async fn advance_in(
+        &self,
+        store: &MemoryStore,
+        _: &mut MemoryTx,
+        step: Advance,
+    ) -> Result<(), StoreError> {
+        store.advance(step).await
+    }
+}
+
+/// Says of a repeated append in a transaction that it has written.
+#[derive(Default)]
+pub(crate) struct TakesARepetitionForAnAppend;
+#[async_trait]
+impl Fault for TakesARepetitionForAnAppend {
+    async fn append_in(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        append: Append,
+    ) -> Result<Uncommitted, AppendError> {
+        store.append_in(tx, append).await.map(|appended| Uncommitted::new(appended.committed()))
     }
 }
 
