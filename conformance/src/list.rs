@@ -265,6 +265,16 @@ macro_rules! __promises {
                 work_is_not_done_when_the_checkpoint_is_elsewhere,
                 work_is_done_once_where_two_do_it,
             }
+            /// Inline projections: rows that are there with the append. Stores without `work` ignore these.
+            inline [work] {
+                rows_are_there_with_the_append,
+                rows_of_a_long_append_are_there,
+                a_projection_that_fails_prevents_the_append,
+                a_spoilt_transaction_is_not_committed,
+                a_repeated_append_has_its_rows_once,
+                rows_belong_to_the_transaction,
+                rows_are_those_of_the_winners,
+            }
             /// Waiting for what comes next.
             wait [] {
                 an_append_wakes_a_reader,

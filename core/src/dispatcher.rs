@@ -68,6 +68,11 @@ impl<Cx: Send + 'static> Dispatcher<Cx> {
         Filter { names, ..Filter::all() }
     }
 
+    /// Whether any handler wants the events that are stored as `name`.
+    pub(crate) fn wants(&self, name: &EventName) -> bool {
+        self.turns.contains_key(name)
+    }
+
     /// The names of the handlers that would see an event stored as `name`, in their order.
     pub fn order(&self, name: &EventName) -> Vec<&'static str> {
         self.turns(name).iter().map(|turn| self.handlers[turn.handler].name()).collect()

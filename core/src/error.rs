@@ -223,6 +223,9 @@ pub enum StoreErrorKind {
         /// The last event of this log at or below its position.
         found: Option<EventId>,
     },
+    /// A projection in the transaction of an append failed, see [`Inline`](crate::Inline). Nothing was written; the source is
+    /// a [`HandlerError`](crate::HandlerError).
+    ProjectionFailed,
     /// It was closed.
     Closed,
     /// Something else: see the source.
@@ -294,6 +297,9 @@ impl fmt::Display for StoreErrorKind {
                 write!(f, "the checkpoint at position {position} is not one of this log: ")?;
                 let name = |id: &Option<EventId>| id.map_or_else(|| "nothing".into(), |id| format!("event {id}"));
                 write!(f, "the last event up to there was {} and is {}", name(event_id), name(found))
+            }
+            Self::ProjectionFailed => {
+                f.write_str("a projection in the transaction of the append failed, nothing was written")
             }
             Self::Closed => f.write_str("the store was closed"),
             Self::Other => f.write_str("the store failed"),

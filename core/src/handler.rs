@@ -173,6 +173,11 @@ impl<Cx: Send> Context<Cx> {
         &mut self.tx
     }
 
+    /// The transaction, to look at it.
+    pub(crate) const fn tx_ref(&self) -> &Cx {
+        &self.tx
+    }
+
     /// What this handler has gathered in this batch. It begins as the default and is gone if the batch is rolled
     /// back.
     pub fn batch<T: Default + Send + 'static>(&mut self) -> &mut T {

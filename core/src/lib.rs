@@ -24,6 +24,7 @@ mod envelope;
 mod error;
 mod event;
 mod handler;
+mod inline;
 mod lease;
 mod metadata;
 mod name;
@@ -54,6 +55,7 @@ pub use self::error::{
 };
 pub use self::event::{Event, EventName, EventType, Route};
 pub use self::handler::{Context, EventHandler, Flush, HandleError, Interest, On};
+pub use self::inline::{Inline, InlineTx};
 pub use self::lease::{Heartbeat, Held, Lease, Leases, NodeId, Roster, Share, Token};
 pub use self::metadata::{EventId, Metadata};
 pub use self::name::{InvalidName, NAME_BYTES_MAX, NameFault};
