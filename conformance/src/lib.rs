@@ -90,6 +90,7 @@ mod projection;
 mod race;
 mod read_all;
 mod read_stream;
+mod rebuild;
 mod retention;
 mod seen;
 mod stall;

@@ -275,6 +275,16 @@ macro_rules! __promises {
                 rows_belong_to_the_transaction,
                 rows_are_those_of_the_winners,
             }
+            /// Rebuilds: a new version of a projection takes the place of the old one. Stores without `work` ignore these.
+            rebuild [work] {
+                a_new_version_takes_the_place_of_the_old,
+                a_rebuild_that_is_given_up_goes_on,
+                several_nodes_rebuild_once,
+                a_rebuild_goes_on_as_it_has_begun,
+                a_swap_that_fails_can_be_done_again,
+                the_old_version_comes_back,
+                the_number_of_partitions_may_change,
+            }
             /// Waiting for what comes next.
             wait [] {
                 an_append_wakes_a_reader,

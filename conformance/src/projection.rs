@@ -8,7 +8,7 @@ use factum_core::{Context, EventHandler, EventType, HandleError, Interest, Recor
 use crate::Fixture;
 use crate::fixture::Tx;
 
-/// Notes `<name>: <stream>@<version>`; what belongs to a batch or an append in one note.
+/// Notes `<name>: <stream>@<version>`, and `, rebuilding` where that is told; what belongs to a batch or an append in one note.
 pub(crate) struct Noting<F> {
     pub(crate) fixture: Arc<F>,
     pub(crate) name: &'static str,
@@ -37,7 +37,8 @@ impl<F: Fixture> EventHandler<Tx<F>> for Noting<F> {
         if self.fails_on.load(Ordering::SeqCst) == event.position.0 {
             return Err(HandleError::Handler(std::io::Error::other("it was told to fail")));
         }
-        let note = format!("{}: {}@{}", self.name, event.stream, event.version);
+        let rebuilding = if cx.is_rebuilding() { ", rebuilding" } else { "" };
+        let note = format!("{}: {}@{}{rebuilding}", self.name, event.stream, event.version);
         cx.batch::<Vec<String>>().push(note);
         Ok(())
     }

@@ -146,6 +146,7 @@ pub enum HandleError<E> {
 pub struct Context<Cx = ()> {
     tx: Cx,
     token: Option<Token>,
+    is_rebuilding: bool,
     /// By handler and type, so that handlers cannot get into each other's way.
     gathered: HashMap<(usize, TypeId), Box<dyn Any + Send>>,
     handler: usize,
@@ -154,18 +155,24 @@ pub struct Context<Cx = ()> {
 impl<Cx: Send> Context<Cx> {
     /// A context for one batch in `tx`.
     pub fn new(tx: Cx) -> Self {
-        Self::under(tx, None)
+        Self::under(tx, None, false)
     }
 
-    /// A context under a lease.
-    pub(crate) fn under(tx: Cx, token: Option<Token>) -> Self {
-        Self { tx, token, gathered: HashMap::new(), handler: 0 }
+    /// A context under a lease, or for a rebuild.
+    pub(crate) fn under(tx: Cx, token: Option<Token>, is_rebuilding: bool) -> Self {
+        Self { tx, token, is_rebuilding, gathered: HashMap::new(), handler: 0 }
     }
 
     /// The fencing token of the lease under which the events are handled, where nodes share the work. It grows whenever a
     /// partition changes hands: whoever is written to outside of the store can refuse a smaller one than it has seen.
     pub const fn token(&self) -> Option<Token> {
         self.token
+    }
+
+    /// Whether the event is only handled to [rebuild](crate::Rebuild) rows. What goes out into the world was done when it was
+    /// handled for the rows that are in use, and is left out now.
+    pub const fn is_rebuilding(&self) -> bool {
+        self.is_rebuilding
     }
 
     /// The transaction that the batch and its checkpoint are committed in.

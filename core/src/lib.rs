@@ -65,6 +65,7 @@ pub use self::repository::{Execute, Repository};
 pub use self::store::EventStore;
 pub use self::stream::{Expected, Position, StreamId, Version};
 pub use self::subscription::{
-    Health, NotReached, OnFailure, PartitionHealth, Retry, Subscription, SubscriptionError,
+    Health, NotReached, OnFailure, PartitionHealth, Rebuild, RebuildError, Retry, Subscription,
+    SubscriptionError, Swap,
 };
 pub use self::timer::{DueTimers, Timer, Timers};

@@ -55,7 +55,15 @@ impl Partition {
 
     /// Whether the events of `stream` belong to it.
     pub fn has(&self, stream: &StreamId) -> bool {
-        self.of == 1 || hash(stream.as_str()) % u64::from(self.of) == u64::from(self.index)
+        Self::index_for(stream.as_str(), self.of) == self.index
+    }
+
+    /// Which of so many partitions has what goes by this text: the name of a stream, or a key.
+    pub(crate) fn index_for(text: &str, of: u32) -> u32 {
+        if of <= 1 {
+            return 0;
+        }
+        u32::try_from(hash(text) % u64::from(of)).expect("less than a number of 32 bits")
     }
 }
 

@@ -5,6 +5,7 @@ mod machine;
 mod nodes;
 mod pages;
 mod policy;
+mod rebuild;
 mod runner;
 mod work;
 
@@ -22,6 +23,7 @@ pub use self::health::{Health, PartitionHealth};
 use self::machine::Until;
 use self::pages::Pages;
 pub use self::policy::{OnFailure, Retry};
+pub use self::rebuild::{Rebuild, RebuildError, Swap};
 use self::runner::Runner;
 use self::work::{AtLeastOnce, ExactlyOnce, InMemory, Work};
 use crate::checkpoint::{Progress, Transactional};
@@ -58,6 +60,8 @@ pub struct Subscription<Cx: Send + 'static = ()> {
     categories: Vec<String>,
     batch_events: usize,
     sharing: Option<Sharing>,
+    /// Whether handlers are told that nothing shall go out into the world.
+    is_rebuilding: bool,
     board: Arc<Board>,
 }
 
@@ -109,6 +113,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
             categories: Vec::new(),
             batch_events: 1000,
             sharing: None,
+            is_rebuilding: false,
             board: Arc::default(),
         }
     }
@@ -200,7 +205,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
             nodes::run(self, sharing, until, stop).await
         } else {
             let (tell, told) = watch::channel(false);
-            let runner = Runner::new(self, Partition::whole(&self.name), None, &self.pages());
+            let runner = Runner::new(self, Partition::whole(&self.name), None, &Arc::new(self.pages()));
             let mut running = pin!(runner.run(until, told));
             tokio::select! {
                 biased;
@@ -218,13 +223,9 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     }
 
     /// What is read, for all partitions that this process works on.
-    fn pages(&self) -> Arc<Pages> {
+    fn pages(&self) -> Pages {
         let read = ReadAll::after(Position::START).filter(self.filter()).limit(self.batch_events);
-        Arc::new(Pages::new(
-            Arc::clone(&self.store),
-            read,
-            self.sharing.map_or(1, |sharing| sharing.partitions),
-        ))
+        Pages::new(Arc::clone(&self.store), read, self.partition_count())
     }
 
     fn filter(&self) -> Filter {
@@ -232,7 +233,11 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> {
-        Partition::all(&self.name, self.sharing.map_or(1, |sharing| sharing.partitions))
+        Partition::all(&self.name, self.partition_count())
+    }
+
+    fn partition_count(&self) -> u32 {
+        self.sharing.map_or(1, |sharing| sharing.partitions)
     }
 
     /// Returns when everything up to `position` was handled or set aside, wherever the subscription runs: what a caller
@@ -318,6 +323,7 @@ impl<Cx: Send + 'static> Clone for Subscription<Cx> {
             categories: self.categories.clone(),
             batch_events: self.batch_events,
             sharing: self.sharing,
+            is_rebuilding: self.is_rebuilding,
             board: Arc::clone(&self.board),
         }
     }

@@ -15,6 +15,7 @@ mod load;
 mod nodes;
 mod policy;
 mod process;
+mod rebuild;
 mod scenario;
 mod slow;
 mod subscribe;

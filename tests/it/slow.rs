@@ -1,5 +1,8 @@
 //! A store that takes its time, so that whoever uses it can be dropped between any two things it does.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use factum::memory::{MemoryStore, MemoryTx};
 use factum::store::{
@@ -13,20 +16,29 @@ use factum::{
 use tokio::task::yield_now;
 
 /// The in-memory store, with a pause before and after everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Slow {
     store: MemoryStore,
     has_timers: bool,
+    meanwhile: Option<Meanwhile>,
 }
+
+/// What others do, each time before a transaction begins.
+pub(crate) type Meanwhile = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl Slow {
     pub(crate) fn new(store: MemoryStore) -> Self {
-        Self { store, has_timers: true }
+        Self { store, has_timers: true, meanwhile: None }
     }
 
     /// One whose timers can never be read.
     pub(crate) fn without_timers(store: MemoryStore) -> Self {
-        Self { store, has_timers: false }
+        Self { store, has_timers: false, meanwhile: None }
+    }
+
+    /// One in which others do something each time before a transaction begins.
+    pub(crate) fn meanwhile(store: MemoryStore, meanwhile: Meanwhile) -> Self {
+        Self { store, has_timers: true, meanwhile: Some(meanwhile) }
     }
 }
 
@@ -113,6 +125,9 @@ impl Transactional for Slow {
     type Tx = MemoryTx;
 
     async fn begin(&self) -> Result<MemoryTx, StoreError> {
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile().await;
+        }
         slowly(self.store.begin()).await
     }
 
@@ -132,7 +147,11 @@ impl Transactional for Slow {
         slowly(self.store.rollback(tx)).await
     }
 
-    async fn hold_checkpoint(&self, tx: &mut MemoryTx, partition: &Partition) -> Result<Checkpoint, StoreError> {
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut MemoryTx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
         slowly(self.store.hold_checkpoint(tx, partition)).await
     }
 

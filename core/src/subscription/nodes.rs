@@ -99,7 +99,7 @@ impl<'s, Cx: Send + 'static> Node<'s, Cx> {
             subscription,
             sharing,
             id: NodeId::new(),
-            pages: subscription.pages(),
+            pages: Arc::new(subscription.pages()),
             runners: JoinSet::new(),
             own: BTreeMap::new(),
             given_back: Vec::new(),

@@ -82,6 +82,11 @@ impl OnFailure {
         Retry::times(1).then_stop()
     }
 
+    /// As often tried, and then stopped at.
+    pub(super) const fn or_stop(self) -> Self {
+        self.retry.then_stop()
+    }
+
     pub(super) const fn attempts(&self) -> u32 {
         self.retry.attempts
     }

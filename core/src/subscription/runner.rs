@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::machine::{Commit, End, Input, Machine, ParkedStreams, Settings, Step, Until};
 use super::pages::{Pages, Reader};
 use super::{Subscription, SubscriptionError};
-use crate::checkpoint::Advance;
+use crate::checkpoint::{Advance, Checkpoint};
 use crate::dead_letter::Failure;
 use crate::dispatcher::HandlerError;
 use crate::error::{StoreError, StoreErrorKind};
@@ -43,6 +43,12 @@ impl<'s, Cx: Send + 'static> Runner<'s, Cx> {
     ) -> Self {
         let reader = Reader::new(Arc::clone(pages), partition.clone());
         Self { subscription, partition, token, reader, context: None, failure: None, illness: None }
+    }
+
+    /// Not past this checkpoint, at which it has caught up.
+    pub(super) fn not_past(mut self, until: Checkpoint) -> Self {
+        self.reader = self.reader.not_past(until);
+        self
     }
 
     /// Works until the machine says that it is over, or as soon after `stop` as the event at hand is done.
@@ -129,10 +135,10 @@ impl<'s, Cx: Send + 'static> Runner<'s, Cx> {
     }
 
     async fn handle(&mut self, turn: usize, machine: &Machine) -> Result<Input, StoreError> {
-        let Subscription { work, dispatcher, .. } = self.subscription;
+        let Subscription { work, dispatcher, is_rebuilding, .. } = self.subscription;
         let cx = match &mut self.context {
             Some(cx) => cx,
-            none => none.insert(Context::under(work.begin().await?, self.token)),
+            none => none.insert(Context::under(work.begin().await?, self.token, *is_rebuilding)),
         };
         Ok(match dispatcher.dispatch_from(turn, machine.event(), cx).await {
             Ok(()) => Input::Handled,
