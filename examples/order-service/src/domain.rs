@@ -1,12 +1,18 @@
-//! What the shop is about: orders and customers. Pure code, without store, clock or I/O.
+//! What the shop is about: orders, customers and stock. Pure code, without store, clock or I/O.
 
 mod customer;
 mod money;
 mod order;
+mod stock;
 
 pub use self::customer::{Customer, CustomerEvent, CustomerId, CustomerRegistered, Register};
 pub use self::money::{Cents, InvalidAmount};
 pub use self::order::{
-    Cancel, Line, Order, OrderCancelled, OrderError, OrderEvent, OrderId, OrderPaid, OrderPlaced,
-    OrderShipped, Pay, Place, Ship, Status,
+    Cancel, CancelUnpaid, ConfirmReserved, Delivery, DeliveryRequested, Line, Order, OrderCancelled,
+    OrderError, OrderEvent, OrderId, OrderPaid, OrderPlaced, OrderReady, OrderReserved, OrderShipped, Pay,
+    Place, PlaceForDelivery, Ship, Status,
+};
+pub use self::stock::{
+    Consume, Product, Receive, Release, Reserve, Share, Stock, StockConsumed, StockError, StockEvent,
+    StockReceived, StockReleased, StockReserved,
 };

@@ -16,7 +16,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
 use crate::cdnow::{self, BadLine, Lines, Purchase};
-use crate::domain::{CustomerId, Line, OrderError, OrderId, Pay, Place, Register};
+use crate::domain::{CustomerId, Line, OrderError, OrderId, Pay, Place, Product, Register};
 use crate::read::ReadModel;
 use crate::shop::Shop;
 
@@ -226,7 +226,7 @@ async fn place_and_pay<S, R>(
     let Purchase { line, customer, date, cds, amount } = &purchase;
     let command_id =
         |verb| CommandId::from_key(&format!("cdnow {verb} {line}: {customer} {date} {cds} {amount}"));
-    let lines = vec![Line { product: "CD".into(), quantity: *cds, total: *amount }];
+    let lines = vec![Line { product: Product("CD".into()), quantity: *cds, total: *amount }];
     let id = OrderId(format!("cdnow-{line}"));
     let order = shop
         .orders

@@ -2,7 +2,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`domain`] | orders and customers: events, state, decisions; pure |
+//! | [`domain`] | orders, customers and stock: events, state, decisions; pure |
+//! | [`fulfilment`] | the process that has orders delivered, or cancelled and made good; pure |
 //! | [`read`] | what is asked for: spend per customer, revenue per month; kept by subscriptions |
 //! | [`shop`] | the shop on a store: where the two meet |
 //! | [`cdnow`] | a real shop's purchases, line by line |
@@ -12,6 +13,7 @@
 
 pub mod cdnow;
 pub mod domain;
+pub mod fulfilment;
 pub mod history;
 pub mod import;
 pub mod read;

@@ -72,11 +72,11 @@ async fn every_store_tells_the_same_story() {
     let history = &in_memory[1];
     let expected = r#"order/cdnow-2
 
-  1  1997-01-01  Placed(OrderPlaced { customer: CustomerId("00001"), lines: [Line { product: "CD", quantity: 1, total: Cents(1177) }] })
-     then  Order { status: Placed, customer: Some(CustomerId("00001")), lines: [Line { product: "CD", quantity: 1, total: Cents(1177) }], paid: Cents(0) }
+  1  1997-01-01  Placed(OrderPlaced { customer: CustomerId("00001"), lines: [Line { product: Product("CD"), quantity: 1, total: Cents(1177) }] })
+     then  Order { status: Placed, customer: Some(CustomerId("00001")), lines: [Line { product: Product("CD"), quantity: 1, total: Cents(1177) }], paid: Cents(0), delivery: None }
 
   2  1997-01-01  Paid(OrderPaid { customer: CustomerId("00001"), amount: Cents(1177) })
-     then  Order { status: Paid, customer: Some(CustomerId("00001")), lines: [Line { product: "CD", quantity: 1, total: Cents(1177) }], paid: Cents(1177) }
+     then  Order { status: Paid, customer: Some(CustomerId("00001")), lines: [Line { product: Product("CD"), quantity: 1, total: Cents(1177) }], paid: Cents(1177), delivery: None }
 "#;
     assert!(history.starts_with(expected), "{history}");
     assert!(history.contains("Shipped(OrderShipped { parcel: \"P1\" })"), "{history}");
