@@ -110,7 +110,7 @@ where
 {
     let begin = Instant::now();
     // What is recorded after this position is new.
-    let head = shop.revenue().catch_up().await?;
+    let head = shop.store.head().await.map_err(SubscriptionError::from)?;
     let (end, ended) = watch::channel(false);
     let projections = [shop.spend(), shop.revenue()].map(|subscription| {
         let mut ended = ended.clone();

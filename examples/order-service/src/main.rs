@@ -1,23 +1,30 @@
 //! The command line: which store, and what to do.
 
 use std::fs::File;
-use std::io::{BufReader, IsTerminal, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use factum::{EventStore, Transactional};
+use clap::{Args, Parser, Subcommand};
+use factum::{EventStore, Timers};
 use indicatif::{ProgressBar, ProgressStyle};
+use lettre::message::Mailbox;
 use order_service::domain::OrderId;
 use order_service::history::history;
 use order_service::import::{ImportError, Options, Progress, import};
+use order_service::mails::Post;
 use order_service::read::ReadModel;
 use order_service::report::Report;
+use order_service::serve::{self, serve};
 use order_service::shop::Shop;
-use order_service::text::grouped;
+use order_service::text::{chain, grouped};
+use tokio::net::TcpListener;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// An order service on factum.
 #[derive(Parser)]
@@ -51,6 +58,29 @@ enum Command {
         /// The order, such as `cdnow-2`.
         order: String,
     },
+    /// Answers HTTP requests, has orders delivered and writes mails, until it is told to stop. Any number of processes may do
+    /// so on one store.
+    Serve(Serving),
+}
+
+/// The shop as a service.
+#[derive(Args)]
+struct Serving {
+    /// Where it listens; port 0 is any that is free.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// How long a customer may take to pay, such as `15m` or `2days`.
+    #[arg(long, default_value = "15m", value_parser = humantime::parse_duration)]
+    payment_within: Duration,
+    /// The folder that mails to customers are written to.
+    #[arg(long, default_value = "mails")]
+    mails: PathBuf,
+    /// The mail server that takes them instead, such as `smtp://localhost:25`.
+    #[arg(long, conflicts_with = "mails")]
+    smtp: Option<String>,
+    /// Who the mails are from.
+    #[arg(long, default_value = "The shop <shop@example.com>")]
+    sender: Mailbox,
 }
 
 #[derive(Clone)]
@@ -105,7 +135,7 @@ async fn run(Arguments { store, command }: Arguments) -> anyhow::Result<()> {
 
 async fn execute<S, R>(shop: &Shop<S, R>, command: Command) -> anyhow::Result<()>
 where
-    S: EventStore + Transactional<Tx = R::Tx> + Clone,
+    S: EventStore + Timers<Tx = R::Tx> + Clone,
     R: ReadModel,
 {
     match command {
@@ -122,7 +152,7 @@ where
             print_report(shop).await?;
         }
         Command::History { order } => {
-            let mut out = std::io::stdout().lock();
+            let mut out = io::stdout().lock();
             let mut written = Ok(());
             history(&shop.orders, &OrderId(order), |text| {
                 if written.is_ok() {
@@ -132,8 +162,61 @@ where
             .await?;
             written?;
         }
+        Command::Serve(serving) => serve_until_stopped(shop, serving).await?,
     }
     Ok(())
+}
+
+async fn serve_until_stopped<S, R>(shop: &Shop<S, R>, serving: Serving) -> anyhow::Result<()>
+where
+    S: EventStore + Timers<Tx = R::Tx> + Clone,
+    R: ReadModel,
+{
+    let Serving { listen, payment_within, mails, smtp, sender } = serving;
+    start_logging()?;
+    let post = match smtp {
+        Some(url) => Post::server(&url)?,
+        None => Post::folder(&mails).with_context(|| format!("folder {}", mails.display()))?,
+    };
+    let stop = stop_signal()?;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("address {listen}"))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let options = serve::Options { pay_within: payment_within, post, sender };
+    serve(shop.clone(), listener, options, stop).await.context("connections cannot be accepted")
+}
+
+/// Logs to standard error what `RUST_LOG` asks for, such as `warn,factum_core=debug`.
+fn start_logging() -> anyhow::Result<()> {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into());
+    let wanted: Targets = wanted.parse().context("RUST_LOG")?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(wanted).try_init()?;
+    Ok(())
+}
+
+/// Ready when the program is told to stop: by Ctrl-C, or by SIGTERM, as service managers do.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ready when the program is told to stop: by Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "Ctrl-C cannot be waited for");
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 async fn print_report<S, R: ReadModel>(shop: &Shop<S, R>) -> anyhow::Result<()> {
@@ -143,7 +226,7 @@ async fn print_report<S, R: ReadModel>(shop: &Shop<S, R>) -> anyhow::Result<()> 
 
 async fn import_file<S, R>(shop: &Shop<S, R>, path: PathBuf, options: Options) -> anyhow::Result<()>
 where
-    S: EventStore + Transactional<Tx = R::Tx> + Clone,
+    S: EventStore + Timers<Tx = R::Tx> + Clone,
     R: ReadModel,
 {
     let file = File::open(&path).with_context(|| format!("file {}", path.display()))?;
@@ -171,21 +254,9 @@ where
     Ok(())
 }
 
-/// The error and its reasons, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
 /// A bar on a terminal, nothing elsewhere.
 fn progress_bar(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(bytes);

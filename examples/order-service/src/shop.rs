@@ -1,17 +1,40 @@
-//! The shop on a store: its aggregates, its read model, and the subscriptions that lead from one to the other.
+//! The shop on a store: its aggregates, its read model, its process, and the subscriptions that lead from one to the other.
 
 use std::path::Path;
+use std::time::Duration;
 
 use factum::memory::MemoryStore;
 use factum::postgres::PostgresStore;
 use factum::sqlite::SqliteStore;
-use factum::{EventStore, OnFailure, Repository, StoreError, Subscription, SubscriptionError, Transactional};
+use factum::{
+    EventStore, OnFailure, Process, Repository, Retry, StoreError, Subscription, SubscriptionError, Timers,
+    Transactional,
+};
 use futures_util::future::try_join;
+use lettre::message::Mailbox;
 
-use crate::domain::{Customer, Order};
+use crate::domain::{Customer, Order, Stock};
+use crate::fulfilment::Fulfilment;
+use crate::mails::{Mails, Post};
 use crate::read::{
     MemoryRead, PostgresRead, ReadError, ReadModel, RevenuePerMonth, SpendPerCustomer, SqliteRead,
 };
+
+/// After so long without a sign of life, a process that works on the same store is taken for gone, and others do its work.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Into how many parts the work is split that several processes can do at once. It is decided before the first event.
+const PARTITIONS: u32 = 4;
+
+/// A projection that fails is tried again, and then stops: there is no row that may be left out of a sum.
+const STOP: OnFailure = Retry::times(10).then_stop();
+
+/// A step of a fulfilment that fails is set aside with all later ones of its order, and the other orders go on.
+const PARK_ORDER: OnFailure = Retry::times(10).then_park_stream();
+
+/// A mail that fails is set aside by itself: the customer is told of the rest.
+const PARK_MAIL: OnFailure =
+    Retry::times(5).waits(Duration::from_millis(200), Duration::from_secs(5)).then_park_event();
 
 /// The shop on the store `S`, with its read model `R` beside it.
 #[derive(Clone, Debug)]
@@ -24,6 +47,8 @@ pub struct Shop<S, R> {
     pub orders: Repository<Order>,
     /// The customers.
     pub customers: Repository<Customer>,
+    /// What is in stock of each product.
+    pub stock: Repository<Stock>,
 }
 
 /// Why a shop could not be opened.
@@ -79,20 +104,25 @@ where
 {
     fn on(store: S, read: R) -> Self {
         let (orders, customers) = (Repository::new(store.clone()), Repository::new(store.clone()));
-        Self { store, read, orders, customers }
+        let stock = Repository::new(store.clone());
+        Self { store, read, orders, customers, stock }
     }
 
-    /// Keeps the spend of each customer.
+    /// Keeps the spend of each customer. One process does that at a time: a batch in one hand costs less than its parts in many.
     pub fn spend(&self) -> Subscription<R::Tx> {
-        Subscription::transactional("spend-per-customer", self.store.clone(), OnFailure::stop())
+        Subscription::transactional("spend-per-customer", self.store.clone(), STOP)
             .category("order")
+            .shared(1)
+            .lease_for(LEASE)
             .handler(SpendPerCustomer { read: self.read.clone() })
     }
 
-    /// Keeps the revenue of each month.
+    /// Keeps the revenue of each month, in one process at a time.
     pub fn revenue(&self) -> Subscription<R::Tx> {
-        Subscription::transactional("revenue-per-month", self.store.clone(), OnFailure::stop())
+        Subscription::transactional("revenue-per-month", self.store.clone(), STOP)
             .category("order")
+            .shared(1)
+            .lease_for(LEASE)
             .handler(RevenuePerMonth { read: self.read.clone() })
     }
 
@@ -105,5 +135,25 @@ where
         let (spend, revenue) = (self.spend(), self.revenue());
         try_join(spend.catch_up(), revenue.catch_up()).await?;
         Ok(())
+    }
+}
+
+impl<S, R> Shop<S, R>
+where
+    S: EventStore + Timers + Clone,
+{
+    /// Has orders delivered.
+    pub fn fulfilment(&self) -> Process<Fulfilment, S> {
+        Process::new(self.store.clone(), PARK_ORDER).shared(PARTITIONS).lease_for(LEASE)
+    }
+
+    /// Writes to customers.
+    pub fn mails(&self, post: Post, sender: Mailbox) -> Subscription {
+        let mails = Mails { orders: self.orders.clone(), post, sender };
+        Subscription::new("mails", self.store.clone(), PARK_MAIL)
+            .category("order")
+            .shared(PARTITIONS)
+            .lease_for(LEASE)
+            .handler(mails)
     }
 }

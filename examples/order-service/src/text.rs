@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and errors as people read them.
 
 /// `2500315` as `2,500,315`.
 pub fn grouped(number: u64) -> String {
@@ -9,6 +9,18 @@ pub fn grouped(number: u64) -> String {
             text.push(',');
         }
         text.push(digit);
+    }
+    text
+}
+
+/// The error and its reasons, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
     }
     text
 }
