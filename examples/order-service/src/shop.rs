@@ -20,9 +20,6 @@ use crate::read::{
     MemoryRead, PostgresRead, ReadError, ReadModel, RevenuePerMonth, SpendPerCustomer, SqliteRead,
 };
 
-/// After so long without a sign of life, a process that works on the same store is taken for gone, and others do its work.
-const LEASE: Duration = Duration::from_secs(2);
-
 /// Into how many parts the work is split that several processes can do at once. It is decided before the first event.
 const PARTITIONS: u32 = 4;
 
@@ -113,7 +110,6 @@ where
         Subscription::transactional("spend-per-customer", self.store.clone(), STOP)
             .category("order")
             .shared(1)
-            .lease_for(LEASE)
             .handler(SpendPerCustomer { read: self.read.clone() })
     }
 
@@ -122,7 +118,6 @@ where
         Subscription::transactional("revenue-per-month", self.store.clone(), STOP)
             .category("order")
             .shared(1)
-            .lease_for(LEASE)
             .handler(RevenuePerMonth { read: self.read.clone() })
     }
 
@@ -144,7 +139,7 @@ where
 {
     /// Has orders delivered.
     pub fn fulfilment(&self) -> Process<Fulfilment, S> {
-        Process::new(self.store.clone(), PARK_ORDER).shared(PARTITIONS).lease_for(LEASE)
+        Process::new(self.store.clone(), PARK_ORDER).shared(PARTITIONS)
     }
 
     /// Writes to customers.
@@ -153,7 +148,6 @@ where
         Subscription::new("mails", self.store.clone(), PARK_MAIL)
             .category("order")
             .shared(PARTITIONS)
-            .lease_for(LEASE)
             .handler(mails)
     }
 }

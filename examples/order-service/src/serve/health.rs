@@ -10,11 +10,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use factum::{Health, StoreError, Subscription};
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
-use super::problem::Problem;
+use crate::text::chain;
 
 /// Where another process does the work, it is taken for well unless it is further behind than that.
 const BEHIND_MAX: Duration = Duration::from_secs(30);
@@ -42,8 +42,11 @@ impl Watched {
         self.name.clone()
     }
 
-    async fn answer(&self) -> Result<SubscriptionAnswer, StoreError> {
-        Ok(SubscriptionAnswer::new((self.ask)().await?, !self.task.is_finished()))
+    async fn answer(&self) -> SubscriptionAnswer {
+        match (self.ask)().await {
+            Ok(health) => SubscriptionAnswer::new(health, !self.task.is_finished()),
+            Err(error) => SubscriptionAnswer::unknown(self.name(), &error),
+        }
     }
 }
 
@@ -61,6 +64,18 @@ struct HealthAnswer {
 struct SubscriptionAnswer {
     name: String,
     is_well: bool,
+    /// How far it has come. Missing if the store does not say.
+    #[serde(flatten)]
+    progress: Option<Progress>,
+    /// What is in its way.
+    trouble: Vec<Trouble>,
+    /// Why it stopped by itself, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Trouble>,
+}
+
+#[derive(Serialize)]
+struct Progress {
     position: u64,
     head: u64,
     behind: u64,
@@ -70,10 +85,6 @@ struct SubscriptionAnswer {
     dead_letters: u64,
     /// Of how many partitions this process has the work; others have it of the rest.
     partitions_here: usize,
-    trouble: Vec<Trouble>,
-    /// Why it stopped by itself, and when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<Trouble>,
 }
 
 #[derive(Serialize)]
@@ -90,32 +101,38 @@ impl From<(DateTime<Utc>, String)> for Trouble {
 
 impl SubscriptionAnswer {
     fn new(health: Health, is_running: bool) -> Self {
-        let here = health.partitions.iter().filter(|partition| partition.is_running);
-        let (partitions_here, trouble): (Vec<_>, Vec<_>) =
-            here.map(|here| ((), here.trouble.clone())).unzip();
-        let trouble: Vec<_> = trouble.into_iter().flatten().map(Trouble::from).collect();
+        let here: Vec<_> = health.partitions.iter().filter(|partition| partition.is_running).collect();
+        let trouble: Vec<_> =
+            here.iter().filter_map(|part| part.trouble.clone()).map(Trouble::from).collect();
         // One that stands by is as well as whoever does the work.
-        let is_working = !partitions_here.is_empty() || health.behind_for <= BEHIND_MAX;
+        let is_working = !here.is_empty() || health.behind_for <= BEHIND_MAX;
         Self {
-            is_well: is_running && health.ended.is_none() && trouble.is_empty() && is_working,
             name: health.subscription,
-            position: health.position.0,
-            head: health.head.0,
-            behind: health.behind,
-            behind_seconds: health.behind_for.as_secs_f64(),
-            rate: health.rate,
-            dead_letters: health.dead_letters,
-            partitions_here: partitions_here.len(),
+            is_well: is_running && health.ended.is_none() && trouble.is_empty() && is_working,
+            progress: Some(Progress {
+                position: health.position.0,
+                head: health.head.0,
+                behind: health.behind,
+                behind_seconds: health.behind_for.as_secs_f64(),
+                rate: health.rate,
+                dead_letters: health.dead_letters,
+                partitions_here: here.len(),
+            }),
             trouble,
             ended: health.ended.map(Trouble::from),
         }
     }
+
+    /// Of one that the store does not tell about.
+    fn unknown(name: String, error: &StoreError) -> Self {
+        let trouble = vec![Trouble { since: Utc::now(), what: chain(error) }];
+        Self { name, is_well: false, progress: None, trouble, ended: None }
+    }
 }
 
-async fn health(State(watched): State<Arc<Vec<Watched>>>) -> Result<Response, Problem> {
-    let subscriptions = try_join_all(watched.iter().map(Watched::answer)).await;
-    let subscriptions = subscriptions.map_err(Problem::unwell)?;
+async fn health(State(watched): State<Arc<Vec<Watched>>>) -> Response {
+    let subscriptions = join_all(watched.iter().map(Watched::answer)).await;
     let is_well = subscriptions.iter().all(|subscription| subscription.is_well);
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok((status, Json(HealthAnswer { is_well, subscriptions })).into_response())
+    (status, Json(HealthAnswer { is_well, subscriptions })).into_response()
 }

@@ -94,15 +94,6 @@ impl Problem {
         Self::new(status, "internal", "Something is wrong here", detail)
     }
 
-    /// The store cannot say how it is, whyever that is.
-    pub(super) fn unwell(error: StoreError) -> Self {
-        let problem = Self::from(error);
-        if problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            return problem;
-        }
-        Self::unavailable(problem.detail)
-    }
-
     /// A conflict where the sender has named the version: then that is stale.
     pub(super) fn conflict(conflict: &Conflict, is_expected: bool) -> Self {
         match (conflict.actual, is_expected) {

@@ -127,8 +127,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        Problem::invalid((path != ".").then_some(path), error.inner().to_string())
+        // Where it is no JSON at all, no field is at fault.
+        let field = error.inner().is_data().then(|| error.path().to_string());
+        Problem::invalid(field.filter(|path| path != "."), error.inner().to_string())
     })?;
     reader.end().map_err(|error| Problem::invalid(None, error.to_string()))?;
     Ok(body)
