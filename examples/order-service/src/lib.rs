@@ -5,7 +5,9 @@
 //! | [`domain`] | orders, customers and stock: events, state, decisions; pure |
 //! | [`fulfilment`] | the process that has orders delivered, or cancelled and made good; pure |
 //! | [`read`] | what is asked for: spend per customer, revenue per month; kept by subscriptions |
-//! | [`shop`] | the shop on a store: where the two meet |
+//! | [`mails`] | what customers are written; at least once |
+//! | [`shop`] | the shop on a store: where these meet |
+//! | [`serve`] | the shop as a service, over HTTP |
 //! | [`cdnow`] | a real shop's purchases, line by line |
 //! | [`import`] | purchases become commands |
 //! | [`report`] | the read models, printed |

@@ -26,7 +26,8 @@ const PARTITIONS: u32 = 4;
 /// A projection that fails is tried again, and then stops: there is no row that may be left out of a sum.
 const STOP: OnFailure = Retry::times(10).then_stop();
 
-/// A step of a fulfilment that fails is set aside with all later ones of its order, and the other orders go on.
+/// A step of a fulfilment that fails is set aside with all later ones that have the same reason: an order, or a product. The others
+/// go on.
 const PARK_ORDER: OnFailure = Retry::times(10).then_park_stream();
 
 /// A mail that fails is set aside by itself: the customer is told of the rest.

@@ -64,6 +64,14 @@ async fn one_is_killed(store: &str, mails: &Path) {
         survivor.client.receive(product, u32::try_from(IN_STOCK / 2).expect("few")).await;
     }
 
+    // Both are well, although a projection is kept by one of them and the other stands by.
+    let mut projections_here = 0;
+    for program in [&doomed, &survivor] {
+        let health = program.client.until("/health", |health| health.status == 200).await;
+        projections_here += health.body["subscriptions"][0]["partitions_here"].as_u64().expect("a number");
+    }
+    assert!(projections_here <= 1, "{projections_here} keep one projection");
+
     let (done, half) = (AtomicUsize::new(0), Notify::new());
     let clients = [&doomed.client.clone(), &survivor.client];
     let orders = stream::iter(0..ORDERS)
