@@ -89,6 +89,12 @@ async fn one_is_killed(store: &str, mails: &Path) {
         .collect::<Vec<_>>();
     let killing = async {
         half.notified().await;
+        for client in clients {
+            let health = client.get("/health").await;
+            for subscription in health.body["subscriptions"].as_array().expect("a list") {
+                assert!(subscription.get("ended").is_none(), "nobody is in the other's way: {subscription}");
+            }
+        }
         doomed.kill();
     };
     let (ids, ()) = tokio::join!(orders, killing);
