@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use factum::memory::{MemoryStore, MemoryTx};
 use factum::{
-    Checkpoints, Context, Envelope, EventHandler, On, OnFailure, Partition, Position, Repository,
-    StoreErrorKind, Subscription, SubscriptionError, Token,
+    Advance, Checkpoint, Checkpoints, Context, Envelope, EventHandler, On, OnFailure, Partition, Position,
+    Repository, StoreErrorKind, Subscription, SubscriptionError, Token,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -220,6 +220,32 @@ async fn another_number_of_partitions_and_another_way_to_run_are_told() {
         assert_eq!(*error.kind(), StoreErrorKind::OtherPartitions { found: 4, wanted });
     }
     first.leave().await;
+}
+
+/// Others may have gone on and gone, before a node that stood still asks what has come of its last commit.
+#[tokio::test]
+async fn a_node_whose_checkpoint_was_moved_by_others_goes_on_from_there() {
+    let store = MemoryStore::new();
+    let handled = Handled::default();
+    let node = node(&store, 1, &handled);
+    node.has_share(4).await;
+    let last = events(&store, 1).await;
+    node.subscription.reached(last, Duration::from_secs(10)).await.unwrap();
+
+    let stream = "order/0".parse().unwrap();
+    let partition = Partition::all("tally", PARTITIONS).find(|partition| partition.has(&stream)).unwrap();
+    let token = handled.lock().unwrap().iter().find(|(stream, ..)| stream == "0").unwrap().3;
+    // What the node has seen is kept as its checkpoint only after a while.
+    let at = store.checkpoint_of(&partition).await.unwrap();
+    store.advance(Advance { token, ..Advance::new(partition, at, Checkpoint::START) }).await.unwrap();
+
+    let orders = Repository::<Order>::new(store.clone());
+    let last = orders.execute(&0, ship("more")).await.unwrap().position();
+    node.subscription.reached(last, Duration::from_secs(10)).await.unwrap();
+    node.leave().await;
+    let handled = handled.lock().unwrap();
+    let versions: Vec<_> = handled.iter().filter(|(stream, ..)| stream == "0").map(|entry| entry.1).collect();
+    assert_eq!(versions, [1, 1, 2], "from where the checkpoint is");
 }
 
 #[tokio::test]

@@ -209,8 +209,14 @@ impl<'s, Cx: Send + 'static> Node<'s, Cx> {
                 self.given_back.push(index);
                 Ok(())
             }
-            // Somebody else has it now; the next heartbeat tells.
-            Err(SubscriptionError::Store(error)) if *error.kind() == StoreErrorKind::LeaseLost => {
+            // Somebody else has it now, or has had it and moved the checkpoint on before this node asked what had come of
+            // its last commit; the next heartbeat tells.
+            Err(SubscriptionError::Store(error))
+                if matches!(
+                    error.kind(),
+                    StoreErrorKind::LeaseLost | StoreErrorKind::CheckpointMoved { .. }
+                ) =>
+            {
                 self.next_beat = Instant::now();
                 Ok(())
             }
