@@ -11,13 +11,13 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use factum::{CommandId, EventStore, ExecuteError, Position, SubscriptionError, Transactional};
+use factum::{CommandId, EventStore, ExecuteError, Position, RebuildError, SubscriptionError, Transactional};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
 use crate::cdnow::{self, BadLine, Lines, Purchase};
 use crate::domain::{CustomerId, Line, OrderError, OrderId, Pay, Place, Product, Register};
-use crate::read::ReadModel;
+use crate::read::{ReadModel, SpendInUse};
 use crate::shop::Shop;
 
 /// How many purchases are under way at once: what is appended at the same time shares a commit.
@@ -73,6 +73,9 @@ pub enum ImportError {
     /// A projection or its store failed.
     #[error(transparent)]
     Projection(#[from] SubscriptionError),
+    /// A projection could not be brought up to date.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
 }
 
 impl ImportError {
@@ -87,7 +90,7 @@ impl ImportError {
                 )
             }
             Self::Customer { source, .. } => matches!(source, ExecuteError::Invalid(_)),
-            Self::File(_) | Self::Projection(_) => false,
+            Self::File(_) | Self::Projection(_) | Self::Rebuild(_) => false,
         }
     }
 }
@@ -111,6 +114,7 @@ where
     let begin = Instant::now();
     // What is recorded after this position is new.
     let head = shop.store.head().await.map_err(SubscriptionError::from)?;
+    shop.rebuild().run(&SpendInUse(shop.read.clone())).await?;
     let (end, ended) = watch::channel(false);
     let projections = [shop.spend(), shop.revenue()].map(|subscription| {
         let mut ended = ended.clone();

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use order_service::domain::OrderId;
 use order_service::history::history;
 use order_service::import::{ImportError, Options, Progress, import};
 use order_service::mails::Post;
-use order_service::read::ReadModel;
+use order_service::read::{ReadModel, SpendInUse};
 use order_service::report::Report;
 use order_service::serve::{self, serve};
 use order_service::shop::Shop;
@@ -138,6 +139,10 @@ where
     S: EventStore + Timers<Tx = R::Tx> + Clone,
     R: ReadModel,
 {
+    // A service begins at once, and builds meanwhile.
+    if matches!(command, Command::Import { .. } | Command::Report) {
+        build(shop).await?;
+    }
     match command {
         Command::Import { file, skip_bad, report } => {
             import_file(shop, file, Options { skip_bad }).await?;
@@ -165,6 +170,31 @@ where
         Command::Serve(serving) => serve_until_stopped(shop, serving).await?,
     }
     Ok(())
+}
+
+/// Builds what this program keeps otherwise than the one before it, which takes some time once.
+async fn build<S, R>(shop: &Shop<S, R>) -> anyhow::Result<()>
+where
+    S: EventStore + Timers<Tx = R::Tx> + Clone,
+    R: ReadModel,
+{
+    let (rebuild, in_use) = (shop.rebuild(), SpendInUse(shop.read.clone()));
+    let bar = progress_bar(0);
+    let mut building = pin!(rebuild.run(&in_use));
+    loop {
+        tokio::select! {
+            built = &mut building => {
+                bar.finish_and_clear();
+                return built.map(drop).context("the spend of customers could not be built");
+            }
+            () = tokio::time::sleep(Duration::from_millis(200)) => {
+                let health = rebuild.health().await?;
+                bar.set_length(health.head.0);
+                bar.set_position(health.position.0);
+                bar.set_message(format!("building the spend of customers, {:.0} events/s", health.rate));
+            }
+        }
+    }
 }
 
 async fn serve_until_stopped<S, R>(shop: &Shop<S, R>, serving: Serving) -> anyhow::Result<()>

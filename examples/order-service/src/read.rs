@@ -10,12 +10,12 @@ mod sqlite;
 use std::fmt;
 use std::future::Future;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 pub use self::memory::MemoryRead;
 pub use self::postgres::PostgresRead;
 pub use self::revenue::RevenuePerMonth;
-pub use self::spend::SpendPerCustomer;
+pub use self::spend::{SpendInUse, SpendPerCustomer, customer_of};
 pub use self::sqlite::SqliteRead;
 use crate::domain::{Cents, CustomerId};
 
@@ -30,6 +30,9 @@ pub trait ReadModel: Clone + fmt::Debug + Send + Sync + 'static {
         tx: &mut Self::Tx,
         spend: Vec<(CustomerId, Spend)>,
     ) -> impl Future<Output = Result<(), ReadError>> + Send;
+
+    /// Lets readers have the spend of customers as this program keeps it, in place of what an older one has kept.
+    fn put_spend_in_use(&self, tx: &mut Self::Tx) -> impl Future<Output = Result<(), ReadError>> + Send;
 
     /// Adds to what months have brought.
     fn add_revenue(
@@ -60,6 +63,8 @@ pub struct Spend {
     pub cds: i64,
     /// For how much.
     pub spent: Cents,
+    /// The day of the last order, also where that was cancelled.
+    pub last_order: Option<NaiveDate>,
 }
 
 impl std::ops::AddAssign for Spend {
@@ -67,6 +72,7 @@ impl std::ops::AddAssign for Spend {
         self.orders += other.orders;
         self.cds += other.cds;
         self.spent += other.spent;
+        self.last_order = self.last_order.max(other.last_order);
     }
 }
 
@@ -103,8 +109,11 @@ pub enum ReadError {
     Encode(#[from] serde_json::Error),
 }
 
-fn spend_row((customer, orders, cds, cents): (String, i64, i64, i64)) -> (CustomerId, Spend) {
-    (CustomerId(customer), Spend { orders, cds, spent: Cents(cents) })
+/// A row of spend, as the databases give it.
+type SpendRow = (String, i64, i64, i64, Option<NaiveDate>);
+
+fn spend_row((customer, orders, cds, cents, last_order): SpendRow) -> (CustomerId, Spend) {
+    (CustomerId(customer), Spend { orders, cds, spent: Cents(cents), last_order })
 }
 
 fn revenue_row((month, cents): (String, i64)) -> (Month, Cents) {

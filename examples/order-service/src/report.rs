@@ -40,16 +40,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spend { orders, cds, spent } = self.total;
+        let Spend { orders, cds, spent, .. } = self.total;
         writeln!(f, "customers  {:>12}", grouped(self.customers))?;
         writeln!(f, "orders     {:>12}", count(orders))?;
         writeln!(f, "CDs        {:>12}", count(cds))?;
         writeln!(f, "revenue    {spent:>12}")?;
 
         writeln!(f, "\nThe best customers")?;
-        for (rank, (customer, Spend { orders, cds, spent })) in (1..).zip(&self.best) {
+        for (rank, (customer, Spend { orders, cds, spent, last_order })) in (1..).zip(&self.best) {
             let (orders, cds) = (count(*orders), count(*cds));
-            writeln!(f, "{rank:>3}. {customer}  {spent:>12}  {orders:>5} orders  {cds:>6} CDs")?;
+            let last = last_order.map(|day| format!("  last on {day}")).unwrap_or_default();
+            writeln!(f, "{rank:>3}. {customer}  {spent:>12}  {orders:>5} orders  {cds:>6} CDs{last}")?;
         }
 
         writeln!(f, "\nRevenue per month")?;

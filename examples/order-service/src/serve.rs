@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use factum::{EventStore, SubscriptionError, Timers};
+use factum::{BoxError, EventStore, Subscription, Timers, Transactional};
 use lettre::message::Mailbox;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 use self::health::Watched;
 use self::problem::Problem;
 use crate::mails::Post;
-use crate::read::ReadModel;
+use crate::read::{ReadModel, SpendInUse};
 use crate::shop::Shop;
 
 /// The longest body that is read, in bytes: an order of a hundred lines has room.
@@ -87,12 +87,12 @@ where
     let (fulfilment, mails) = (shop.fulfilment(), shop.mails(post, sender));
     let running = |name: &'static str, work| tokio::spawn(log_end(name, work));
     let tasks = [
-        running("spend-per-customer", run(spend.clone(), stopped())),
+        running("spend-per-customer", build_and_run(&shop, spend.clone(), stopped())),
         running("revenue-per-month", run(revenue.clone(), stopped())),
         running("mails", run(mails.clone(), stopped())),
         running("fulfilment", {
             let (fulfilment, stopped) = (fulfilment.clone(), stopped());
-            Box::pin(async move { fulfilment.run_until(stopped).await })
+            Box::pin(async move { Ok(fulfilment.run_until(stopped).await?) })
         }),
     ];
     let [of_spend, of_revenue, of_mails, of_fulfilment] = tasks.each_ref().map(JoinHandle::abort_handle);
@@ -154,20 +154,42 @@ async fn answer(listener: TcpListener, app: Router, stop: impl Future<Output = (
 }
 
 /// What runs until it is stopped.
-type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
+type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 fn run<Cx: Send + 'static>(
-    subscription: factum::Subscription<Cx>,
+    subscription: Subscription<Cx>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Work {
-    Box::pin(async move { subscription.run_until(stopped).await.map(drop) })
+    Box::pin(async move { Ok(subscription.run_until(stopped).await.map(drop)?) })
+}
+
+/// Brings the spend of customers up to the version of this program first. Until then readers have the older one.
+fn build_and_run<S, R>(
+    shop: &Shop<S, R>,
+    spend: Subscription<R::Tx>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> Work
+where
+    S: EventStore + Transactional<Tx = R::Tx> + Clone,
+    R: ReadModel,
+{
+    let (rebuild, in_use) = (shop.rebuild(), SpendInUse(shop.read.clone()));
+    Box::pin(async move {
+        let mut stopped = pin!(stopped);
+        tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
+            built = rebuild.run(&in_use) => built?,
+        };
+        Ok(spend.run_until(stopped).await.map(drop)?)
+    })
 }
 
 async fn log_end(name: &'static str, work: Work) {
     match work.await {
         Ok(()) => tracing::info!(subscription = name, "stopped"),
         Err(error) => {
-            let error = crate::text::chain(&error);
+            let error = crate::text::chain(&*error);
             tracing::error!(subscription = name, error, "the subscription has stopped by itself");
         }
     }

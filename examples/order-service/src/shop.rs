@@ -7,8 +7,8 @@ use factum::memory::MemoryStore;
 use factum::postgres::PostgresStore;
 use factum::sqlite::SqliteStore;
 use factum::{
-    EventStore, OnFailure, Process, Repository, Retry, StoreError, Subscription, SubscriptionError, Timers,
-    Transactional,
+    EventStore, OnFailure, Process, Rebuild, RebuildError, Repository, Retry, StoreError, Subscription,
+    Timers, Transactional,
 };
 use futures_util::future::try_join;
 use lettre::message::Mailbox;
@@ -17,11 +17,15 @@ use crate::domain::{Customer, Order, Stock};
 use crate::fulfilment::Fulfilment;
 use crate::mails::{Mails, Post};
 use crate::read::{
-    MemoryRead, PostgresRead, ReadError, ReadModel, RevenuePerMonth, SpendPerCustomer, SqliteRead,
+    MemoryRead, PostgresRead, ReadError, ReadModel, RevenuePerMonth, SpendInUse, SpendPerCustomer,
+    SqliteRead, customer_of,
 };
 
 /// Into how many parts the work is split that several processes can do at once. It is decided before the first event.
 const PARTITIONS: u32 = 4;
+
+/// How many workers build a new version of a projection.
+const BUILDERS: u32 = 2;
 
 /// A projection that fails is tried again, and then stops: there is no row that may be left out of a sum.
 const STOP: OnFailure = Retry::times(10).then_stop();
@@ -106,12 +110,24 @@ where
         Self { store, read, orders, customers, stock }
     }
 
-    /// Keeps the spend of each customer. One process does that at a time: a batch in one hand costs less than its parts in many.
+    /// Keeps the spend of each customer, in the second version, which knows the day of the last order. One process does that at
+    /// a time: a batch in one hand costs less than its parts in many.
     pub fn spend(&self) -> Subscription<R::Tx> {
-        Subscription::transactional("spend-per-customer", self.store.clone(), STOP)
+        Subscription::transactional("spend-per-customer@2", self.store.clone(), STOP)
             .category("order")
             .shared(1)
             .handler(SpendPerCustomer { read: self.read.clone() })
+    }
+
+    /// What has to be done before [`spend`](Shop::spend) is kept, where the program before this one has kept the first version:
+    /// the second one is built beside it, and takes its place.
+    pub fn rebuild(&self) -> Rebuild<S> {
+        // It runs no more; how far it came is in the store.
+        let first = Subscription::transactional("spend-per-customer", self.store.clone(), STOP);
+        Rebuild::new(self.store.clone(), &self.spend())
+            .replacing(&first)
+            .in_parallel(BUILDERS, customer_of)
+            .lease_for(Duration::from_secs(2))
     }
 
     /// Keeps the revenue of each month, in one process at a time.
@@ -127,7 +143,8 @@ where
     /// # Errors
     ///
     /// If a projection or the store fails.
-    pub async fn catch_up(&self) -> Result<(), SubscriptionError> {
+    pub async fn catch_up(&self) -> Result<(), RebuildError> {
+        self.rebuild().run(&SpendInUse(self.read.clone())).await?;
         let (spend, revenue) = (self.spend(), self.revenue());
         try_join(spend.catch_up(), revenue.catch_up()).await?;
         Ok(())

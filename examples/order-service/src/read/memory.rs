@@ -41,6 +41,11 @@ impl ReadModel for MemoryRead {
         Ok(())
     }
 
+    /// There is nothing that an older program could have kept.
+    async fn put_spend_in_use(&self, _: &mut MemoryTx) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     async fn add_revenue(&self, tx: &mut MemoryTx, revenue: Vec<(Month, Cents)>) -> Result<(), ReadError> {
         let read = self.clone();
         tx.on_commit(move || {

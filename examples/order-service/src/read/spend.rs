@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use factum::{Context, Envelope, EventHandler, Flush, On};
+use factum::{Context, Envelope, Event, EventHandler, Flush, On, RecordedEvent, Swap};
 
 use super::{ReadError, ReadModel, Spend};
-use crate::domain::{Cents, CustomerId, OrderCancelled, OrderPaid, OrderPlaced};
+use crate::domain::{Cents, CustomerId, OrderCancelled, OrderEvent, OrderPaid, OrderPlaced};
 
 /// Keeps the spend of each customer. It gathers a batch in memory and writes it with one statement.
 #[derive(EventHandler, Debug)]
@@ -30,7 +30,8 @@ impl<R: ReadModel> On<OrderPlaced, R::Tx> for SpendPerCustomer<R> {
     async fn on(&self, event: &Envelope<OrderPlaced>, cx: &mut Context<R::Tx>) -> Result<(), ReadError> {
         let OrderPlaced { customer, .. } = &event.event;
         let cds = i64::try_from(event.event.quantity())?;
-        add(cx.batch(), customer, Spend { orders: 1, cds, spent: Cents(0) });
+        let last_order = Some(event.occurred_at().date_naive());
+        add(cx.batch(), customer, Spend { orders: 1, cds, spent: Cents(0), last_order });
         Ok(())
     }
 }
@@ -47,7 +48,7 @@ impl<R: ReadModel> On<OrderCancelled, R::Tx> for SpendPerCustomer<R> {
     async fn on(&self, event: &Envelope<OrderCancelled>, cx: &mut Context<R::Tx>) -> Result<(), ReadError> {
         let OrderCancelled { customer, quantity, refund, .. } = &event.event;
         let cds = -i64::try_from(*quantity)?;
-        add(cx.batch(), customer, Spend { orders: -1, cds, spent: -*refund });
+        add(cx.batch(), customer, Spend { orders: -1, cds, spent: -*refund, last_order: None });
         Ok(())
     }
 }
@@ -56,6 +57,28 @@ impl<R: ReadModel> Flush<R::Tx> for SpendPerCustomer<R> {
     async fn flush(&self, cx: &mut Context<R::Tx>) -> Result<(), ReadError> {
         let gathered: Gathered = cx.take_batch();
         self.read.add_spend(cx.tx(), gathered.into_iter().collect()).await
+    }
+}
+
+/// Leads readers to what [`SpendPerCustomer`] keeps.
+#[derive(Debug)]
+pub struct SpendInUse<R>(pub R);
+
+impl<R: ReadModel> Swap<R::Tx> for SpendInUse<R> {
+    type Error = ReadError;
+
+    async fn swap(&self, tx: &mut R::Tx) -> Result<(), ReadError> {
+        self.0.put_spend_in_use(tx).await
+    }
+}
+
+/// Whose row an event changes: two who work on the events of different customers are not in each other's way.
+pub fn customer_of(event: &RecordedEvent) -> Option<String> {
+    match OrderEvent::decode(event).ok()? {
+        OrderEvent::Placed(placed) => Some(placed.customer.0),
+        OrderEvent::Paid(paid) => Some(paid.customer.0),
+        OrderEvent::Cancelled(cancelled) => Some(cancelled.customer.0),
+        _ => None,
     }
 }
 

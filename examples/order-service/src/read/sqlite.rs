@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::NaiveDate;
 use factum::sqlite::SqliteTx;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{ConnectOptions, Connection};
@@ -35,15 +36,29 @@ impl ReadModel for SqliteRead {
     async fn add_spend(&self, tx: &mut SqliteTx, spend: Vec<(CustomerId, Spend)>) -> Result<(), ReadError> {
         let rows: Vec<_> = spend
             .into_iter()
-            .map(|(customer, added)| (customer, added.orders, added.cds, added.spent))
+            .map(|(customer, added)| (customer, added.orders, added.cds, added.spent, added.last_order))
             .collect();
         sqlx::query(
-            "INSERT INTO spend_per_customer (customer, orders, cds, cents)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+            "INSERT INTO spend_per_customer_2 (customer, orders, cds, cents, last_order)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true
              ON CONFLICT (customer) DO UPDATE SET
-                 orders = orders + excluded.orders, cds = cds + excluded.cds, cents = cents + excluded.cents",
+                 orders = orders + excluded.orders,
+                 cds = cds + excluded.cds,
+                 cents = cents + excluded.cents,
+                 last_order = coalesce(max(last_order, excluded.last_order), last_order, excluded.last_order)",
         )
         .bind(serde_json::to_string(&rows)?)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn put_spend_in_use(&self, tx: &mut SqliteTx) -> Result<(), ReadError> {
+        sqlx::raw_sql(
+            "DROP VIEW spend_per_customer;
+             CREATE VIEW spend_per_customer AS
+             SELECT customer, orders, cds, cents, last_order FROM spend_per_customer_2",
+        )
         .execute(&mut **tx)
         .await?;
         Ok(())
@@ -63,18 +78,23 @@ impl ReadModel for SqliteRead {
     }
 
     async fn totals(&self) -> Result<(u64, Spend), ReadError> {
-        let (customers, orders, cds, cents): (i64, i64, i64, i64) = sqlx::query_as(
-            "SELECT count(*), coalesce(sum(orders), 0), coalesce(sum(cds), 0), coalesce(sum(cents), 0)
+        let (customers, orders, cds, cents, last_order): (i64, i64, i64, i64, Option<NaiveDate>) =
+            sqlx::query_as(
+                "SELECT count(*), coalesce(sum(orders), 0), coalesce(sum(cds), 0), coalesce(sum(cents), 0),
+                    max(last_order)
              FROM spend_per_customer",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok((u64::try_from(customers)?, Spend { orders, cds, spent: Cents(cents) }))
+            )
+            .fetch_one(&self.pool)
+            .await?;
+        Ok((u64::try_from(customers)?, Spend { orders, cds, spent: Cents(cents), last_order }))
     }
 
     async fn best_customers(&self, count: u32) -> Result<Vec<(CustomerId, Spend)>, ReadError> {
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
-            "SELECT customer, orders, cds, cents FROM spend_per_customer ORDER BY cents DESC, customer LIMIT $1",
+        let rows: Vec<super::SpendRow> = sqlx::query_as(
+            "SELECT customer, orders, cds, cents, last_order
+             FROM spend_per_customer
+             ORDER BY cents DESC, customer
+             LIMIT $1",
         )
         .bind(count)
         .fetch_all(&self.pool)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use chrono::NaiveDate;
 use factum::{Position, Subscription};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,7 @@ struct CustomerAnswer {
     orders: i64,
     quantity: i64,
     spent_cents: Cents,
+    last_order: Option<NaiveDate>,
 }
 
 async fn customers<R: ReadModel>(
@@ -73,11 +75,8 @@ async fn customers<R: ReadModel>(
     wait_for(&sales.spend, after).await?;
     let (count, Spend { orders, spent, .. }) = sales.read.totals().await?;
     let best = sales.read.best_customers(limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)).await?;
-    let customers = best.into_iter().map(|(customer, Spend { orders, cds, spent })| CustomerAnswer {
-        customer,
-        orders,
-        quantity: cds,
-        spent_cents: spent,
+    let customers = best.into_iter().map(|(customer, Spend { orders, cds, spent, last_order })| {
+        CustomerAnswer { customer, orders, quantity: cds, spent_cents: spent, last_order }
     });
     Ok(Json(CustomersAnswer { count, orders, spent_cents: spent, customers: customers.collect() }))
 }

@@ -2,6 +2,7 @@
 
 mod bad_lines;
 mod killed;
+mod rebuilt;
 mod serve;
 mod shops;
 mod stores;
