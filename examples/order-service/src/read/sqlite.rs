@@ -1,6 +1,7 @@
 //! The read model in SQLite. A batch of rows is one statement, because statements are what costs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use factum::sqlite::SqliteTx;
@@ -9,6 +10,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::{Month, ReadError, ReadModel, Spend};
 use crate::domain::{Cents, CustomerId};
+
+/// How long others may take who write to the file meanwhile.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
 
 /// The tables in the store's SQLite file.
 #[derive(Clone, Debug)]
@@ -23,8 +27,12 @@ impl SqliteRead {
     ///
     /// If the file cannot be written.
     pub async fn migrate(file: &Path, pool: SqlitePool) -> Result<Self, ReadError> {
-        let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
-        sqlx::migrate!("migrations/sqlite").run(&mut connection).await?;
+        let options = SqliteConnectOptions::new().filename(file).busy_timeout(WAIT_FOR_OTHERS);
+        let mut connection = options.connect().await?;
+        // Several programs may begin at once. In Postgres, sqlx lets one of them in after the other; here a transaction does.
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::migrate!("migrations/sqlite").run_direct(None, &mut *tx, false).await?;
+        tx.commit().await?;
         connection.close().await?;
         Ok(Self { pool })
     }

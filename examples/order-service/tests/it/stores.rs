@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 
 use chrono::NaiveDate;
+use factum::sqlite::SqliteStore;
 use factum::{EventStore, LoadError, Repository, Transactional};
+use futures_util::future::try_join_all;
 use order_service::domain::{Cancel, Cents, OrderId, Ship, Status};
 use order_service::history::history;
 use order_service::import::{Options, Progress, import};
-use order_service::read::{Month, ReadModel, Spend};
+use order_service::read::{Month, ReadModel, Spend, SqliteRead};
 use order_service::report::Report;
 use order_service::shop::Shop;
 
@@ -130,4 +132,27 @@ async fn an_order_that_was_never_placed_has_no_history() {
     let orders: Repository<_> = shops::memory().orders;
     let error = history(&orders, &OrderId("cdnow-1".into()), |_| ()).await.expect_err("never placed");
     assert!(matches!(error, LoadError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_store_is_opened_by_many_at_once_in_sqlite() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("orders.db");
+        let store = SqliteStore::connect(&file).await.expect("a file");
+        let pool = store.pool();
+        let migrate = || SqliteRead::migrate(&file, pool.clone());
+        try_join_all((0..8).map(|_| migrate())).await.expect("each finds the tables, or makes them");
+        try_join_all((0..4).map(|_| Shop::in_file(&file))).await.expect("and opens the shop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_store_is_opened_by_many_at_once_in_postgres() {
+    for _ in 0..3 {
+        let database = shops::database().await;
+        try_join_all((0..4).map(|_| Shop::in_database(database.url())))
+            .await
+            .expect("each finds it, or makes it");
+    }
 }

@@ -176,7 +176,7 @@ async fn one_is_stopped(store: &str, mails: &Path) {
         async move { client.get("/customers?after=1000000").await }
     });
     // A request on another connection shows that the one before was taken, if not for sure.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let _ = client.get(&format!("/orders/{id}")).await.is(200);
     program.terminate();
     let _ = waiting.await.expect("no panic").has_failed(503, "unavailable");
