@@ -210,7 +210,7 @@ where
     };
     let stop = stop_signal()?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("address {listen}"))?;
-    println!("listening on http://{}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let options = serve::Options { pay_within: payment_within, post, sender };
     serve(shop.clone(), listener, options, stop).await.context("connections cannot be accepted")
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use factum::{Codec, Event, EventStore, ExecuteError, Handle, Loaded, Repository, Version};
+use factum::{Codec, Event, EventStore, Handle, Loaded, Repository, Version};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
@@ -121,21 +121,17 @@ async fn place(State(desk): State<OrderDesk>, asked: Asked<NewOrder>) -> Result<
     if terms.expected.is_some() {
         return Err(Problem::stale("an order that is not placed yet has no version"));
     }
-    if lines.len() > LINES_MAX {
-        return Err(Problem::invalid(
-            Some("lines".into()),
-            format!("an order has at most {LINES_MAX} lines"),
-        ));
+    // Before anything is recorded, the customer too.
+    if !(1..=LINES_MAX).contains(&lines.len()) {
+        let detail = format!("an order has from 1 to {LINES_MAX} lines");
+        return Err(Problem::invalid(Some("lines".into()), detail));
     }
     let id = OrderId(terms.new_id().to_string());
     let customer = CustomerId(customer.0);
     // Whoever orders is a customer from now on. Nothing happens if they are one.
     let register = Register { customer: customer.clone() };
-    desk.customers.execute(&customer, register).await.map_err(|error| match error {
-        ExecuteError::Rejected(never) => match never {},
-        ExecuteError::Store(error) => error.into(),
-        error => Problem::internal(&error),
-    })?;
+    let registered = desk.customers.execute(&customer, register).await;
+    registered.map_err(|error| Problem::of_command(error, false))?;
     let place = Place { customer, lines: lines.into_iter().map(Line::from).collect() };
     let pay_within_ms = u64::try_from(desk.pay_within.as_millis()).unwrap_or(u64::MAX);
     let command = PlaceForDelivery { place, email: email.0, pay_within_ms };

@@ -1,5 +1,7 @@
 //! What is answered when something is wrong: `application/problem+json`, as RFC 9457 has it.
 
+use std::convert::Infallible;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use factum::{
@@ -142,6 +144,13 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response
+    }
+}
+
+/// Of commands that are never refused.
+impl From<Infallible> for Problem {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

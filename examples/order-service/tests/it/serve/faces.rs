@@ -86,8 +86,11 @@ async fn wrong(service: &Service) {
     assert_eq!(cents.text("detail"), "the order costs 1.00, not 0.99");
     let _ = service.post(&of("cancellation"), json!({ "reason": "no" })).await.is(200);
     let _ = service.post(&of("payment"), json!({ "cents": 100 })).await.has_failed(409, "already");
-    // Nothing of all that has left a trace.
-    assert_eq!(service.get("/customers").await.is(200).number("count"), 1);
+    // Nothing that was refused has left a trace: not even that somebody is a customer.
+    let history = service.get(&format!("{path}/history")).await.is(200).body.to_string();
+    assert!(!history.contains("order.paid") && !history.contains("order.shipped"), "{history}");
+    let position = service.get(&path).await.is(200).number("position");
+    assert_eq!(service.get(&format!("/customers?after={position}")).await.is(200).number("count"), 1);
 }
 
 async fn versions(service: &Service) {
