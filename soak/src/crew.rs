@@ -1,9 +1,11 @@
-//! The processes that use the store: begun, killed, begun again, and brought to their end.
+//! The processes of a run: begun, killed, begun again, and brought to their end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -12,104 +14,106 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::dice::Dice;
-use crate::follower::Follower;
 use crate::life::ADDRESS;
-use crate::run::Plan;
 
 /// What a process is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// Its place among the workers, from 1 on.
-    Worker(usize),
-    Subscriber(Follower),
+pub(crate) trait Part: Copy + Ord + fmt::Debug + Send + 'static {
+    /// What its files are named after.
+    fn name(self) -> String;
 }
 
-impl Role {
-    fn name(self) -> String {
-        match self {
-            Self::Worker(number) => format!("worker-{number}"),
-            Self::Subscriber(follower) => format!("subscriber-{}", follower.name()),
-        }
-    }
-}
+/// The numbers that each process has said last.
+pub(crate) type Said<R> = BTreeMap<(R, u64), Vec<u64>>;
 
-/// What each process has said last: how many appends were acknowledged, unknown and conflicts; or where its
-/// checkpoint is.
-type Board = Arc<Mutex<BTreeMap<(Role, u64), Vec<u64>>>>;
+/// Adds what a process is told to do, in which of its lives.
+type Order<R> = Box<dyn Fn(R, u64, &mut Command) + Send>;
 
-#[derive(Debug)]
-pub(crate) struct Crew {
-    plan: Plan,
+pub(crate) struct Crew<R> {
+    /// Where what they complain of goes.
+    folder: PathBuf,
     address: String,
-    members: Vec<Member>,
-    board: Board,
+    order: Order<R>,
+    members: Vec<Member<R>>,
+    /// How many processes have had this place.
+    lives: BTreeMap<R, u64>,
+    board: Arc<Mutex<Said<R>>>,
 }
 
 #[derive(Debug)]
-struct Member {
-    role: Role,
+struct Member<R> {
+    role: R,
     life: u64,
     /// Its input is open until it is to stop.
     child: Child,
 }
 
-/// How far all of them are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    pub(crate) acknowledged: u64,
-    pub(crate) unknown: u64,
-    pub(crate) conflicts: u64,
-    /// Where the slowest subscriber is, and which one it is.
-    pub(crate) slowest: (u64, Follower),
-}
-
-impl Crew {
-    pub(crate) fn begin(plan: &Plan, address: String) -> anyhow::Result<Self> {
-        let mut crew = Self { plan: plan.clone(), address, members: Vec::new(), board: Board::default() };
-        let workers = (1..=plan.processes).map(Role::Worker);
-        for role in workers.chain(Follower::ALL.map(Role::Subscriber)) {
-            let child = crew.begin_process(role, 1)?;
-            crew.members.push(Member { role, life: 1, child });
-        }
-        Ok(crew)
+impl<R: Part> Crew<R> {
+    pub(crate) fn new(
+        folder: &Path,
+        address: String,
+        order: impl Fn(R, u64, &mut Command) + Send + 'static,
+    ) -> Self {
+        let (members, lives, board) = Default::default();
+        Self { folder: folder.to_owned(), address, order: Box::new(order), members, lives, board }
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    /// And these.
+    pub(crate) fn begin(&mut self, roles: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
+        for role in roles {
+            let member = self.begin_process(role)?;
+            self.members.push(member);
+        }
+        Ok(())
+    }
+
+    /// Whether there is one of those.
+    pub(crate) fn has(&self, who: impl Fn(R) -> bool) -> bool {
+        self.members.iter().any(|member| who(member.role))
+    }
+
+    /// What all of them have said last, also those that are gone.
+    pub(crate) fn said(&self) -> Said<R> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What this one has said last, in the life it has now.
+    pub(crate) fn said_by(&self, role: R) -> Vec<u64> {
+        let member = self.members.iter().find(|member| member.role == role);
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |at: usize| {
-            let workers = board.iter().filter(|((role, _), _)| matches!(role, Role::Worker(_)));
-            workers.filter_map(|(_, numbers)| numbers.get(at)).sum()
-        };
-        let at = |follower| {
-            let lives = board.iter().filter(|((role, _), _)| *role == Role::Subscriber(follower));
-            let at = lives.filter_map(|(_, numbers)| numbers.first()).max();
-            (at.copied().unwrap_or_default(), follower)
-        };
-        let slowest = Follower::ALL.map(at).into_iter().min().expect("there are some");
-        Progress { acknowledged: sum(0), unknown: sum(1), conflicts: sum(2), slowest }
+        member.and_then(|member| board.get(&(role, member.life))).cloned().unwrap_or_default()
     }
 
     /// Kills one of those, and begins another in its place. Says who it was.
-    pub(crate) fn replace_any(
-        &mut self,
-        who: impl Fn(Role) -> bool,
-        dice: &mut Dice,
-    ) -> anyhow::Result<String> {
-        let at = self.any(who, dice);
-        let Member { role, life, child } = &mut self.members[at];
-        child.kill()?;
-        child.wait()?;
-        let name = format!("{}.{life}", role.name());
-        let (role, life) = (*role, *life + 1);
-        let child = self.begin_process(role, life)?;
-        self.members[at] = Member { role, life, child };
-        Ok(name)
+    pub(crate) fn replace_any(&mut self, who: impl Fn(R) -> bool, dice: &mut Dice) -> anyhow::Result<String> {
+        let role = self.any(who, dice);
+        let life = self.replace(role)?;
+        Ok(format!("{}.{life}", role.name()))
     }
 
-    /// The process of one of those, and its name.
-    pub(crate) fn pid_of_any(&self, who: impl Fn(Role) -> bool, dice: &mut Dice) -> (u32, String) {
-        let Member { role, life, child } = &self.members[self.any(who, dice)];
-        (child.id(), format!("{}.{life}", role.name()))
+    /// Kills this one, and begins another in its place. Says which of its lives has ended.
+    pub(crate) fn replace(&mut self, role: R) -> anyhow::Result<u64> {
+        let at = self.place_of(role)?;
+        let Member { life, child, .. } = &mut self.members[at];
+        child.kill()?;
+        let (status, life) = (child.wait()?, *life);
+        // It was about to be killed, and was faster: that would be overlooked.
+        if status.signal().is_none() {
+            let name = format!("{}.{life}", role.name());
+            anyhow::bail!("{name} has ended by itself, with {status}{}", last_words(&self.folder, &name));
+        }
+        self.members[at] = self.begin_process(role)?;
+        Ok(life)
+    }
+
+    /// The process of this one, and its name.
+    pub(crate) fn pid_of(&self, role: R) -> anyhow::Result<(u32, String)> {
+        let Member { role, life, child } = &self.members[self.place_of(role)?];
+        Ok((child.id(), format!("{}.{life}", role.name())))
+    }
+
+    fn place_of(&self, role: R) -> anyhow::Result<usize> {
+        let place = self.members.iter().position(|member| member.role == role);
+        place.with_context(|| format!("there is no {}", role.name()))
     }
 
     /// What those said last who have ended by themselves, if any have.
@@ -119,7 +123,7 @@ impl Crew {
                 let name = format!("{}.{life}", role.name());
                 return Ok(Some(format!(
                     "{name} has ended by itself, with {status}{}",
-                    last_words(&self.plan.folder, &name)
+                    last_words(&self.folder, &name)
                 )));
             }
         }
@@ -129,7 +133,7 @@ impl Crew {
     /// Tells those to stop, and waits until they have. Says who has not, or not well.
     pub(crate) fn stop(
         &mut self,
-        who: impl Fn(Role) -> bool,
+        who: impl Fn(R) -> bool,
         patience: Duration,
     ) -> anyhow::Result<Option<String>> {
         let (mut stopping, others): (Vec<_>, Vec<_>) =
@@ -157,35 +161,26 @@ impl Crew {
                     format!("did not come to its end within {patience:?}")
                 }
             };
-            said.get_or_insert(format!("{name} {how}{}", last_words(&self.plan.folder, &name)));
+            said.get_or_insert(format!("{name} {how}{}", last_words(&self.folder, &name)));
         }
         Ok(said)
     }
 
     /// One of those that have had the fewest lives, so that all come to their turn.
-    fn any(&self, who: impl Fn(Role) -> bool, dice: &mut Dice) -> usize {
-        let all: Vec<_> = (0..self.members.len()).filter(|&at| who(self.members[at].role)).collect();
-        let fewest = all.iter().map(|&at| self.members[at].life).min();
-        let next: Vec<_> = all.into_iter().filter(|&at| Some(self.members[at].life) == fewest).collect();
-        *dice.pick(&next)
+    pub(crate) fn any(&self, who: impl Fn(R) -> bool, dice: &mut Dice) -> R {
+        let all: Vec<_> = self.members.iter().filter(|member| who(member.role)).collect();
+        let fewest = all.iter().map(|member| member.life).min();
+        let next: Vec<_> = all.into_iter().filter(|member| Some(member.life) == fewest).collect();
+        dice.pick(&next).role
     }
 
-    fn begin_process(&self, role: Role, life: u64) -> anyhow::Result<Child> {
-        let Plan { kind, folder, seed, clients, processes, rate, .. } = &self.plan;
+    fn begin_process(&mut self, role: R) -> anyhow::Result<Member<R>> {
+        let life = self.lives.get(&role).map_or(1, |lives| lives + 1);
+        self.lives.insert(role, life);
         let mut command = Command::new(std::env::current_exe()?);
-        match role {
-            Role::Worker(number) => {
-                let share = rate.div_ceil(u64::try_from(*processes)?);
-                command.args(["worker", "--number", &number.to_string(), "--rate", &share.to_string()]);
-                command.args(["--clients", &clients.to_string()]);
-            }
-            Role::Subscriber(follower) => {
-                command.args(["subscriber", "--follower", follower.name()]);
-            }
-        }
-        command.args(["--store", kind.name(), "--nth", &life.to_string(), "--seed", &seed.to_string()]);
-        command.arg("--folder").arg(folder).env(ADDRESS, &self.address);
-        let stderr = folder.join(format!("{}.{life}.stderr", role.name()));
+        (self.order)(role, life, &mut command);
+        command.env(ADDRESS, &self.address);
+        let stderr = self.folder.join(format!("{}.{life}.stderr", role.name()));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -195,11 +190,11 @@ impl Crew {
         let said = child.stdout.take().expect("it is piped");
         let board = Arc::clone(&self.board);
         thread::spawn(move || listen(said, &board, (role, life)));
-        Ok(child)
+        Ok(Member { role, life, child })
     }
 }
 
-impl Drop for Crew {
+impl<R> Drop for Crew<R> {
     /// Only after an error are there any left.
     fn drop(&mut self) {
         for Member { child, .. } in &mut self.members {
@@ -210,7 +205,7 @@ impl Drop for Crew {
 }
 
 /// Puts on the board what a process says, until it has ended.
-fn listen(said: ChildStdout, board: &Board, who: (Role, u64)) {
+fn listen<R: Part>(said: ChildStdout, board: &Mutex<Said<R>>, who: (R, u64)) {
     for line in BufReader::new(said).lines().map_while(Result::ok) {
         let numbers = line.split(' ').filter_map(|number| number.parse().ok()).collect();
         board.lock().unwrap_or_else(PoisonError::into_inner).insert(who, numbers);

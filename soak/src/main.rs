@@ -20,12 +20,18 @@ mod content;
 mod crew;
 mod dice;
 mod fault;
+mod flaky;
 mod follower;
 mod kills;
 mod life;
 mod lookout;
+mod nodes;
 mod note;
+mod outcome;
+mod roles;
 mod run;
+mod signal;
+mod storm;
 mod subscriber;
 mod target;
 mod worker;
@@ -43,6 +49,7 @@ use factum_sqlite::SqliteStore;
 use crate::check::{Broken, Held};
 use crate::follower::Follower;
 use crate::life::Life;
+use crate::outcome::Outcome;
 use crate::run::Plan;
 use crate::target::Kind;
 use crate::worker::Work;
@@ -85,6 +92,39 @@ struct Asked {
     folder: Option<PathBuf>,
 }
 
+/// What is asked for of a run of nodes.
+#[derive(Debug, clap::Args)]
+struct Nodes {
+    /// How often nodes are killed that are at work.
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    /// How many nodes there are.
+    #[arg(long = "nodes", default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..))]
+    many: u64,
+    /// How many events are appended in a second, if the store can.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    rate: u64,
+    /// The rows are written in transactions of their own: then the run must find something.
+    #[arg(long, hide = true)]
+    at_least_once: bool,
+    #[command(flatten)]
+    whence: Whence,
+}
+
+/// On which stores, by which chance, and where the files go.
+#[derive(Debug, clap::Args)]
+struct Whence {
+    /// Which store; both one after the other.
+    #[arg(long, value_enum, default_value_t = Stores::Both)]
+    store: Stores,
+    /// What chance begins with; chosen by the clock unless told.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the files are kept; otherwise they are kept only if something was wrong.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Stores {
     Postgres,
@@ -101,6 +141,30 @@ enum Other {
         /// Which store it was.
         #[arg(long, value_enum)]
         store: Kind,
+    },
+    /// Kills nodes that share a projection, and says whether each event was counted once and in its order.
+    Nodes(Nodes),
+    /// A node, which a run of nodes begins.
+    #[command(hide = true)]
+    Node {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[arg(long)]
+        number: u64,
+        #[arg(long)]
+        at_least_once: bool,
+        #[command(flatten)]
+        life: Life,
+    },
+    /// Somebody who appends what nodes count, which a run of nodes begins.
+    #[command(hide = true)]
+    Appender {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[arg(long)]
+        rate: u64,
+        #[command(flatten)]
+        life: Life,
     },
     /// A process of many clients, which the run begins.
     #[command(hide = true)]
@@ -140,6 +204,33 @@ fn do_as_asked() -> anyhow::Result<ExitCode> {
     match other {
         None => soak(&asked),
         Some(Other::Check { folder, store }) => Ok(judge(store, None, &folder, check::check(&folder, store))),
+        Some(Other::Nodes(Nodes { kills, many: nodes, rate, at_least_once, whence })) => {
+            whence.each(|kind, seed, folder| {
+                println!("{}: {kills} kills of {nodes} nodes, seed {seed}", kind.name());
+                let care = nodes::Care::of(at_least_once);
+                nodes::run(&nodes::Plan { kind, kills, nodes, rate, seed, folder, care })
+            })
+        }
+        Some(Other::Node { store, number, at_least_once, life }) => {
+            let (address, care) = (address()?, nodes::Care::of(at_least_once));
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => nodes::count::<PostgresStore>(&address, number, care, life).await,
+                    Kind::Sqlite => nodes::count::<SqliteStore>(&address, number, care, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Other::Appender { store, rate, life }) => {
+            let address = address()?;
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => nodes::append::<PostgresStore>(&address, rate, life).await,
+                    Kind::Sqlite => nodes::append::<SqliteStore>(&address, rate, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Other::Worker { store, work, life }) => {
             let address = address()?;
             tokio::runtime::Runtime::new()?.block_on(async {
@@ -163,15 +254,46 @@ fn do_as_asked() -> anyhow::Result<ExitCode> {
     }
 }
 
+impl Stores {
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Postgres => &[Kind::Postgres],
+            Self::Sqlite => &[Kind::Sqlite],
+            Self::Both => &[Kind::Postgres, Kind::Sqlite],
+        }
+    }
+}
+
+impl Whence {
+    /// Runs on each store that is asked for, until something is wrong or not proven.
+    fn each(&self, run: impl Fn(Kind, u64, PathBuf) -> anyhow::Result<Outcome>) -> anyhow::Result<ExitCode> {
+        let seed = seed_or_clock(self.seed)?;
+        for &kind in self.store.kinds() {
+            let temporary = tempfile::Builder::new().prefix("factum-soak-").tempdir()?;
+            let folder = self.folder.as_deref().unwrap_or(temporary.path()).join(kind.name());
+            fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            let outcome = run(kind, seed, folder.clone());
+            let files = format!("{}, seed {seed}, files in {}", kind.name(), folder.display());
+            if !matches!(outcome, Ok(Outcome::Held(_))) {
+                // For whoever wants to understand it.
+                let _ = temporary.keep();
+                return Ok(outcome.context(files.clone())?.tell(&files));
+            }
+            outcome?.tell(&format!("{}, seed {seed}", kind.name()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn seed_or_clock(seed: Option<u64>) -> anyhow::Result<u64> {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs());
+    Ok(seed.map_or_else(clock, Ok)?)
+}
+
 /// Breaks each store that is asked for, until one breaks a law.
 fn soak(asked: &Asked) -> anyhow::Result<ExitCode> {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs());
-    let seed = asked.seed.map_or_else(clock, Ok)?;
-    let kinds: &[Kind] = match asked.store {
-        Stores::Postgres => &[Kind::Postgres],
-        Stores::Sqlite => &[Kind::Sqlite],
-        Stores::Both => &[Kind::Postgres, Kind::Sqlite],
-    };
+    let seed = seed_or_clock(asked.seed)?;
+    let kinds = asked.store.kinds();
     let time = Duration::try_from_secs_f64(asked.minutes * 60.0).context("minutes are a time")?;
     let mut temporary = None;
     let folder = match &asked.folder {

@@ -20,13 +20,14 @@ use tokio::runtime::Runtime;
 use crate::check::{self, Broken, Held};
 use crate::clock::Clock;
 use crate::content;
-use crate::crew::{Crew, Progress, Role};
+use crate::crew::Crew;
 use crate::dice::Dice;
 use crate::fault::{Fault, Hands, Look, Postgres};
 use crate::kills::{Kills, Pace};
 use crate::life::REST_MAX;
 use crate::lookout::Lookout;
 use crate::note::{Note, Notebook, Seen};
+use crate::roles::{self, Progress, Role};
 use crate::target::{Kind, Target};
 
 /// What is to be done.
@@ -89,7 +90,7 @@ fn run_on<T: Target>(
         store.prepare().await?;
         anyhow::Ok(store)
     })?;
-    let crew = Mutex::new(Crew::begin(plan, through)?);
+    let crew = Mutex::new(roles::begin(plan, through)?);
     let lookout = Mutex::new(Lookout::new(&plan.folder));
     let look = || {
         let mut lookout = lookout.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +154,7 @@ fn break_things(
     plan: &Plan,
     runtime: &Runtime,
     postgres: Option<&Postgres>,
-    crew: &Mutex<Crew>,
+    crew: &Mutex<Crew<Role>>,
     look: Look<'_>,
 ) -> anyhow::Result<Option<String>> {
     let (begun, pace) = (Instant::now(), Pace::new(plan.kills, plan.time));

@@ -7,7 +7,7 @@ use factum_conformance::history::Logged;
 use factum_core::retention::Retention;
 use factum_core::transfer::Transfer;
 use factum_core::{
-    EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind, Transactional, Version,
+    EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind, Timers, Transactional, Version,
 };
 use factum_postgres::{PostgresStore, PostgresTx};
 use factum_sqlite::{Durability, SqliteStore, SqliteTx};
@@ -33,7 +33,7 @@ impl Kind {
 }
 
 /// A store with the tables of a projection beside its own.
-pub(crate) trait Target: EventStore + Transactional + Retention + Transfer + Clone {
+pub(crate) trait Target: EventStore + Timers + Retention + Transfer + Clone {
     /// The store at an address. Where there is a choice, chance makes it.
     fn open(address: &str, dice: &mut Dice) -> impl Future<Output = Result<Self, StoreError>> + Send;
 

@@ -11,10 +11,12 @@ use tokio::runtime::Handle;
 
 use super::Fault;
 use crate::clock::Clock;
-use crate::crew::{Crew, Role};
+use crate::crew::Crew;
 use crate::dice::Dice;
 use crate::kills::{Kills, Pace};
 use crate::note::{Note, Notebook};
+use crate::roles::Role;
+use crate::signal::{Signal, signal};
 
 /// A server of the run's own, and the network in front of it.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(crate) type Look<'a> = &'a (dyn Fn() -> anyhow::Result<Result<usize, String>
 
 /// What breaks a run.
 pub(crate) struct Hands<'a> {
-    pub(crate) crew: &'a Mutex<Crew>,
+    pub(crate) crew: &'a Mutex<Crew<Role>>,
     pub(crate) postgres: Option<&'a Postgres>,
     pub(crate) runtime: &'a Handle,
     pub(crate) notes: Mutex<Notebook>,
@@ -133,11 +135,11 @@ impl Hands<'_> {
             (Fault::WorkerKilled, _) => self.kill(|role| matches!(role, Role::Worker(_)), dice)?,
             (Fault::SubscriberKilled, _) => self.kill(|role| matches!(role, Role::Subscriber(_)), dice)?,
             (Fault::WorkerPaused, _) => {
-                let (pid, name) =
-                    self.with_crew(|crew| crew.pid_of_any(|role| matches!(role, Role::Worker(_)), dice));
-                signal("STOP", pid)?;
+                let (pid, name) = self
+                    .with_crew(|crew| crew.pid_of(crew.any(|role| matches!(role, Role::Worker(_)), dice)))?;
+                signal(Signal::Stop, pid)?;
                 self.sleep(dice.millis(100, 1500));
-                signal("CONT", pid)?;
+                signal(Signal::Continue, pid)?;
                 name
             }
             (Fault::StrangerHere, Some(postgres)) => self.let_idle(postgres.server.url().to_owned(), dice),
@@ -235,7 +237,7 @@ impl Hands<'_> {
         format!("{time:?}")
     }
 
-    fn with_crew<R>(&self, with: impl FnOnce(&mut Crew) -> R) -> R {
+    fn with_crew<R>(&self, with: impl FnOnce(&mut Crew<Role>) -> R) -> R {
         with(&mut self.crew.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -250,13 +252,4 @@ impl Hands<'_> {
             thread::sleep(Duration::from_millis(5).min(deadline.saturating_duration_since(Instant::now())));
         }
     }
-}
-
-/// The shell's own `kill`: the program may be missing, and the call would need unsafe code.
-fn signal(signal: &str, pid: u32) -> anyhow::Result<()> {
-    let status = std::process::Command::new("sh")
-        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid.to_string()])
-        .status()?;
-    anyhow::ensure!(status.success(), "no signal {signal} can be sent to process {pid}");
-    Ok(())
 }
