@@ -27,6 +27,7 @@ mod life;
 mod lookout;
 mod nodes;
 mod note;
+mod orders;
 mod outcome;
 mod roles;
 mod run;
@@ -111,6 +112,25 @@ struct Nodes {
     whence: Whence,
 }
 
+/// What is asked for of a run of orders.
+#[derive(Debug, clap::Args)]
+struct Orders {
+    /// How many orders are placed.
+    #[arg(long = "orders", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
+    many: u64,
+    /// How many in a second, if the store can.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How often nodes are killed that are at work.
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    /// How many nodes there are.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..))]
+    nodes: u64,
+    #[command(flatten)]
+    whence: Whence,
+}
+
 /// On which stores, by which chance, and where the files go.
 #[derive(Debug, clap::Args)]
 struct Whence {
@@ -163,6 +183,28 @@ enum Other {
         store: Kind,
         #[arg(long)]
         rate: u64,
+        #[command(flatten)]
+        life: Life,
+    },
+    /// Kills nodes that fulfil orders, and says whether each step was taken once.
+    Orders(Orders),
+    /// A node, which a run of orders begins.
+    #[command(hide = true)]
+    Fulfiller {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[arg(long)]
+        number: u64,
+        #[command(flatten)]
+        life: Life,
+    },
+    /// Customers, which a run of orders begins.
+    #[command(hide = true)]
+    Customers {
+        #[arg(long, value_enum)]
+        store: Kind,
+        #[command(flatten)]
+        demand: orders::Demand,
         #[command(flatten)]
         life: Life,
     },
@@ -227,6 +269,33 @@ fn do_as_asked() -> anyhow::Result<ExitCode> {
                 match store {
                     Kind::Postgres => nodes::append::<PostgresStore>(&address, rate, life).await,
                     Kind::Sqlite => nodes::append::<SqliteStore>(&address, rate, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Other::Orders(Orders { many: orders, rate, kills, nodes, whence })) => {
+            whence.each(|kind, seed, folder| {
+                println!("{}: {orders} orders, {kills} kills of {nodes} nodes, seed {seed}", kind.name());
+                let demand = orders::Demand { orders, rate };
+                orders::run(&orders::Plan { kind, demand, kills, nodes, seed, folder })
+            })
+        }
+        Some(Other::Fulfiller { store, number, life }) => {
+            let address = address()?;
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => orders::fulfil::<PostgresStore>(&address, number, life).await,
+                    Kind::Sqlite => orders::fulfil::<SqliteStore>(&address, number, life).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Other::Customers { store, demand, life }) => {
+            let address = address()?;
+            tokio::runtime::Runtime::new()?.block_on(async {
+                match store {
+                    Kind::Postgres => orders::buy::<PostgresStore>(&address, demand, life).await,
+                    Kind::Sqlite => orders::buy::<SqliteStore>(&address, demand, life).await,
                 }
             })?;
             Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ enum Blow {
 
 /// In so many blows each kind comes as often as this, in some order.
 const ROUND: [(Blow, usize); 5] =
-    [(Blow::Kill, 24), (Blow::KillOther, 3), (Blow::Pause, 5), (Blow::Restart, 1), (Blow::LoseAnswer, 4)];
+    [(Blow::Kill, 12), (Blow::KillOther, 1), (Blow::Pause, 3), (Blow::Restart, 1), (Blow::LoseAnswer, 2)];
 
 /// What was done so far.
 #[derive(Clone, Debug)]
