@@ -216,7 +216,7 @@ impl<S: DeadLetters> DeadLetters for Flaky<S> {
 #[async_trait]
 impl<S: Leases> Leases for Flaky<S> {
     async fn beat(&self, heartbeat: Heartbeat) -> Result<Share, StoreError> {
-        let late = self.luck.odds.late_ms_max.filter(|_| self.luck.comes(Some(3)));
+        let late = self.luck.odds.late_ms_max.filter(|_| self.luck.comes(Some(2)));
         if let Some(late) = late.map(|max| self.luck.dice().millis(1, max)) {
             tokio::time::sleep(late).await;
         }

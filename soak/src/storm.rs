@@ -184,7 +184,13 @@ impl<'a, R: Part> Storm<'a, R> {
             self.rest(Duration::from_millis(5))?;
         }
         let node = self.crew.any(self.is_node, &mut self.dice);
-        self.aim(node)?;
+        // In the midst of a transaction, or between two: where there is one writer at a time, whoever stands still with a
+        // transaction holds up everybody, and nobody takes over.
+        let is_between = self.dice.once_in(2);
+        let deadline = Instant::now() + AIM_MAX;
+        while (Trace::of(&self.crew.said_by(node)).open == 0) != is_between && Instant::now() < deadline {
+            self.rest(Duration::from_millis(1))?;
+        }
         let (pid, _) = self.crew.pid_of(node)?;
         signal(Signal::Stop, pid)?;
         let leases = u32::try_from(self.dice.roll(20)).expect("below twenty");

@@ -15,8 +15,8 @@ use crate::dice::Dice;
 use crate::flaky::{Flaky, Odds, Open};
 use crate::life::{self, Life, Stop};
 
-/// The answer to one commit of so many is lost, and heartbeats are late by up to a third of a lease.
-const ODDS: Odds = Odds { failure: None, unknown: Some(40), late_ms_max: Some(130) };
+/// The answer to one commit of so many is lost, and heartbeats are late by up to half a lease.
+const ODDS: Odds = Odds { failure: None, unknown: Some(40), late_ms_max: Some(200) };
 /// One event of so many fails in the handler, after its rows were written.
 const FAILURE_ONCE_IN: u64 = 150;
 /// After one event of so many the handler takes a while: time to be killed in.
