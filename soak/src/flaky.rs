@@ -261,6 +261,20 @@ impl<S: Transactional> Transactional for Flaky<S> {
         self.store.rollback(tx).await
     }
 
+    async fn hold_checkpoint(
+        &self,
+        tx: &mut Self::Tx,
+        partition: &Partition,
+    ) -> Result<Checkpoint, StoreError> {
+        self.chance("hold checkpoint")?;
+        self.store.hold_checkpoint(&mut tx.tx, partition).await
+    }
+
+    async fn advance_in(&self, tx: &mut Self::Tx, step: Advance) -> Result<(), StoreError> {
+        self.chance("advance")?;
+        self.note(self.store.advance_in(&mut tx.tx, step).await)
+    }
+
     async fn commit_with(&self, Open { tx, _open }: Self::Tx, step: Advance) -> Result<(), StoreError> {
         let is_lost = self.luck.comes(self.luck.odds.unknown);
         if !is_lost || self.luck.comes(Some(2)) {

@@ -4,6 +4,8 @@
 //! cargo run --release -p factum-soak -- --minutes 3
 //! cargo run --release -p factum-soak -- --minutes 60 --store postgres --seed 7
 //! cargo run --release -p factum-soak -- check FOLDER --store postgres     # judges once more
+//! cargo run --release -p factum-soak -- nodes --kills 200                 # kills nodes that share a projection
+//! cargo run --release -p factum-soak -- orders --orders 10000             # kills nodes that fulfil orders
 //! ```
 //!
 //! Some processes of many clients use a store, and some follow it, each with a file of what it was told, while the store,

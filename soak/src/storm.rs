@@ -88,7 +88,7 @@ impl<'a, R: Part> Storm<'a, R> {
         }
         let blow = self.round.pop().expect("it was just filled");
         match (blow, self.postgres) {
-            (Blow::Kill, _) => self.kill()?,
+            (Blow::Kill, _) => return self.kill(),
             (Blow::KillOther, _) => self.kill_other()?,
             (Blow::Pause, _) => self.pause()?,
             (Blow::Restart, Some(postgres)) => {
@@ -136,7 +136,8 @@ impl<'a, R: Part> Storm<'a, R> {
         }
     }
 
-    fn kill(&mut self) -> anyhow::Result<()> {
+    /// Says who has ended by itself before, if anybody has.
+    fn kill(&mut self) -> anyhow::Result<Option<String>> {
         let (is_node, paused) = (self.is_node, self.paused.map(|(role, _, _)| role));
         let node = self.crew.any(|role| is_node(role) && Some(role) != paused, &mut self.dice);
         let deadline = Instant::now() + WORK_WITHIN;
@@ -144,6 +145,9 @@ impl<'a, R: Part> Storm<'a, R> {
             self.rest(Duration::from_millis(5))?;
         }
         self.aim(node)?;
+        if let Some(said) = self.crew.look()? {
+            return Ok(Some(said));
+        }
         let has_worked = self.has_worked(node);
         let life = self.crew.replace(node)?;
         if has_worked {
@@ -151,7 +155,7 @@ impl<'a, R: Part> Storm<'a, R> {
         } else {
             self.done.missed += 1;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn has_worked(&self, node: R) -> bool {

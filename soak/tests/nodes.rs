@@ -21,7 +21,11 @@ fn nodes_that_are_killed_count_each_event_once_on_sqlite() {
 /// The same nodes under the same kills, but the rows and the checkpoint are committed one after the other.
 #[test]
 fn nodes_that_count_at_least_once_are_found_out() {
-    let (output, said) = run(&["--store", "sqlite", "--kills", KILLS_OF_CONTROL, "--at-least-once"]);
+    // What was found wrong is kept, unless it is told where.
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let control = ["--store", "sqlite", "--kills", KILLS_OF_CONTROL, "--at-least-once", "--folder", folder];
+    let (output, said) = run(&control);
 
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("broken: sqlite") && said.contains("was counted, and"), "{said}");
