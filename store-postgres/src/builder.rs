@@ -86,8 +86,10 @@ impl Builder {
     /// [`Busy`](factum_core::StoreErrorKind::Busy), or as
     /// [`OutcomeUnknown`](factum_core::StoreErrorKind::OutcomeUnknown) if it waited for a commit.
     ///
-    /// An append waits half as long for somebody else who is writing to the same stream. A transaction with an append in it
-    /// that is silent for as long is ended by the server, so this bounds how long one process can hold up the feed.
+    /// An append waits half as long for somebody else who is writing to the same stream. A transaction that is silent for as
+    /// long is ended by the server, so this bounds how long a process that stands still can hold up the feed with an append, or
+    /// hold rows for which whoever has taken over its work is waiting. `SET LOCAL idle_in_transaction_session_timeout` gives a
+    /// transaction another limit.
     ///
     /// The server gives up a statement after one and a half times as long (`statement_timeout`), since nobody waits for it then.
     /// That goes for the application's own statements on connections of the store, too, and not for

@@ -152,6 +152,14 @@ impl Database {
         AssertSqlSafe(self.settings.begin())
     }
 
+    /// How a transaction begins in which others do as they like. If they stand still, somebody else may be waiting for their rows,
+    /// and a statement is given up only later than this.
+    pub(crate) fn begin_for_others(&self) -> AssertSqlSafe<String> {
+        let silent_ms = milliseconds(self.settings.answer_timeout);
+        let begin = self.settings.begin();
+        AssertSqlSafe(format!("{begin}; SET LOCAL idle_in_transaction_session_timeout = {silent_ms}"))
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }

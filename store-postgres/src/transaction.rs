@@ -173,7 +173,8 @@ impl Transactional for PostgresStore {
     type Tx = PostgresTx;
 
     /// Begins a transaction: of a projection, or of the application's own. It runs at READ COMMITTED, whatever the
-    /// database's default is.
+    /// database's default is, and is ended by the server if nothing is asked in it for the
+    /// [answer time-out](crate::Builder::answer_timeout).
     ///
     /// # Errors
     ///
@@ -188,7 +189,8 @@ impl Transactional for PostgresStore {
         database
             .retrying(BEGIN, || async {
                 let mut lease = database.lease_idle(BEGIN).await?;
-                let begun = PgTransactionManager::begin(&mut lease, Some(database.begin().into_sql_str()));
+                let begin = Some(database.begin_for_others().into_sql_str());
+                let begun = PgTransactionManager::begin(&mut lease, begin);
                 database.within(BEGIN, begun).await?;
                 Ok(PostgresTx { lease: Some(lease) })
             })

@@ -44,7 +44,8 @@ async fn both_connections_work(store: &PostgresStore) {
     let both = async { tokio::join!(store.begin(), store.begin()) };
     let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("in time");
     for tx in [one, other] {
-        tx.expect("each has a connection").rollback().await.expect("rolls back");
+        // One may have waited for the other for longer than a transaction may be silent.
+        drop(tx.expect("each has a connection").rollback().await);
     }
 }
 

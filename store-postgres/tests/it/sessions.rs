@@ -164,3 +164,29 @@ async fn whoever_knows_better_sets_the_time_limit_of_the_server() {
     // Longer than Postgres can count.
     assert_eq!(limit(of(u64::MAX), "geqo=off").await, "2147483647ms");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_stands_still_holds_its_rows_for_a_limited_time() {
+    let database = database().await;
+    run(&mut stranger(&database).await, "CREATE TABLE counts (name text PRIMARY KEY, count bigint)").await;
+    run(&mut stranger(&database).await, "INSERT INTO counts VALUES ('all', 0)").await;
+    let builder = || PostgresStore::builder().answer_timeout(Duration::from_secs(2));
+    let paused = builder().connect(database.url()).await.expect("connects");
+    let next = builder().connect(database.url()).await.expect("connects");
+    let count = "UPDATE counts SET count = count + 1";
+    let mut standing = paused.begin().await.expect("begins");
+    sqlx::raw_sql(count).execute(&mut *standing).await.expect("counts");
+
+    // Whoever takes over waits for the row, and is not given up before it has it.
+    let mut tx = next.begin().await.expect("begins");
+    let counted = sqlx::raw_sql(count).execute(&mut *tx);
+    tokio::time::timeout(PATIENCE, counted).await.expect("in time").expect("counts");
+    next.commit(tx).await.expect("commits");
+    // And who stood still has done nothing.
+    paused.commit(standing).await.expect_err("it was ended");
+    let total: i64 = sqlx::query_scalar("SELECT count FROM counts")
+        .fetch_one(&mut stranger(&database).await)
+        .await
+        .expect("reads");
+    assert_eq!(total, 1);
+}

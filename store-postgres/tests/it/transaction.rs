@@ -145,7 +145,8 @@ async fn an_append_that_is_repeated_answers_as_it_did_inside_and_outside() {
     let within = one("within", Expected::NoStream);
     let mut tx = store.begin().await.expect("begins");
     let of_within = store.append_in(&mut tx, within.clone()).await.expect("appends");
-    assert_eq!(store.append_in(&mut tx, within.clone()).await.expect("is known"), of_within);
+    let again = store.append_in(&mut tx, within.clone()).await.expect("is known");
+    assert_eq!(again.committed(), of_within.clone().committed());
     let repeated = store.append_in(&mut tx, before.clone()).await.expect("is known");
     assert_eq!(repeated.committed(), of_before);
     // An id that stands elsewhere is no repetition, and spoils nothing.
@@ -159,7 +160,8 @@ async fn an_append_that_is_repeated_answers_as_it_did_inside_and_outside() {
     store.commit(tx).await.expect("commits");
     assert_eq!(store.append(within.clone()).await.expect("is known"), of_within.clone().committed());
     let mut tx = store.begin().await.expect("begins");
-    assert_eq!(store.append_in(&mut tx, within).await.expect("is known"), of_within);
+    let again = store.append_in(&mut tx, within).await.expect("is known");
+    assert_eq!(again.committed(), of_within.committed());
     drop(tx);
     assert_eq!(all_events(&store).await.len(), 2);
 }
