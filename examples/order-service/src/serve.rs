@@ -87,7 +87,7 @@ where
     let (fulfilment, mails) = (shop.fulfilment(), shop.mails(post, sender));
     let running = |name: &'static str, work| tokio::spawn(log_end(name, work));
     let tasks = [
-        running("spend-per-customer", build_and_run(&shop, spend.clone(), stopped())),
+        running("spend-per-customer@2", build_and_run(&shop, spend.clone(), stopped())),
         running("revenue-per-month", run(revenue.clone(), stopped())),
         running("mails", run(mails.clone(), stopped())),
         running("fulfilment", {

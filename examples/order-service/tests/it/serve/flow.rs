@@ -59,7 +59,12 @@ async fn delivers(service: &Service) {
     assert_eq!((paid.text("status").as_str(), paid.number("paid_cents")), ("paid", 3531));
     let position = paid.number("position");
     let customers = service.get(&format!("/customers?after={position}")).await.is(200);
-    let ada = json!({ "customer": "ada", "orders": 1, "quantity": 3, "spent_cents": 3531 });
+    let last_order = &customers.body["customers"][0]["last_order"];
+    let day = last_order.as_str().and_then(|day| day.parse::<chrono::NaiveDate>().ok());
+    assert!(day.is_some(), "{last_order}");
+    let ada = json!({
+        "customer": "ada", "orders": 1, "quantity": 3, "spent_cents": 3531, "last_order": last_order,
+    });
     assert_eq!(customers.body, json!({ "count": 1, "orders": 1, "spent_cents": 3531, "customers": [ada] }));
     let revenue = service.get(&format!("/revenue?after={position}")).await.is(200);
     assert_eq!(revenue.body["months"][0]["revenue_cents"], 3531);

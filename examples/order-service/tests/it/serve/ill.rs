@@ -86,7 +86,7 @@ where
     let _ = service.post(&format!("/orders/{id}/payment"), json!({ "cents": 100 })).await.is(200);
     let _ = service.until_order(&id, "shipped").await;
     let health = service.get("/health").await.is(503);
-    for name in ["fulfilment", "fulfilment/commands", "fulfilment/deadlines", "spend-per-customer"] {
+    for name in ["fulfilment", "fulfilment/commands", "fulfilment/deadlines", "spend-per-customer@2"] {
         assert_eq!(of(&health, name)["is_well"], true, "{name}: {health:?}");
     }
     service.stop().await;
