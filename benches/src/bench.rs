@@ -6,13 +6,16 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::Runtime;
 
-use crate::Turns;
+use crate::{Latencies, Turns};
 
 /// The words are those of criterion, by which the import is measured.
 #[derive(Parser, Clone, Debug)]
 pub(crate) struct Options {
     /// Only comparisons with this in their title.
     filter: Option<String>,
+    /// Only contenders with this in their name: to look at one with a profiler.
+    #[arg(long)]
+    only: Option<String>,
     /// How long each contender runs before it is measured, in seconds.
     #[arg(long, default_value_t = 1.0)]
     warm_up_time: f64,
@@ -30,6 +33,10 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn asks_for(&self, title: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| title.contains(filter.as_str()))
+    }
+
+    pub(crate) fn asks_for_contender(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
     }
 
     pub(crate) fn warm_up(&self) -> Duration {
@@ -68,5 +75,10 @@ impl Bench {
     /// A comparison about to be made.
     pub fn compare(&self, title: impl Into<String>) -> Turns<'_> {
         Turns::new(title.into(), &self.options, &self.runtime)
+    }
+
+    /// A comparison about to be made of how long something takes each time.
+    pub fn compare_latencies(&self, title: impl Into<String>) -> Latencies<'_> {
+        Latencies::new(title.into(), &self.options, &self.runtime)
     }
 }

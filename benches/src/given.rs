@@ -1,5 +1,7 @@
 //! Stores made for the run, durable and otherwise as users get them.
 
+use std::path::PathBuf;
+
 use factum::postgres::PostgresStore;
 use factum::sqlite::SqliteStore;
 use factum_testkit::Database;
@@ -23,6 +25,11 @@ impl Sqlite {
         let store = SqliteStore::connect(folder.path().join("events.db")).await.expect("a store");
         store.migrate().await.expect("migrated");
         Self { store, folder }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("events.db")
     }
 
     /// The same file, opened once more: what another process sees.

@@ -1,4 +1,4 @@
-//! A log with something in it: 100,000 events, of which some are of a rare kind.
+//! Logs with something in them: one of 100,000 events, of which some are of a rare kind, and one of deposits alone.
 
 use factum::store::Append;
 use factum::{Codec, EventStore, Expected, Metadata, NewEvent, StreamId};
@@ -37,5 +37,30 @@ pub async fn append_history(store: &impl EventStore) {
         }
         let append = Append::to(stream(number), Expected::NoStream, events);
         store.append(append).await.expect("it can be written");
+    }
+}
+
+/// How many customers the deposits are of.
+pub const CUSTOMERS: u32 = 10_000;
+
+/// Appends so many deposits to an empty store, which are a multiple of [`CUSTOMERS`]: one of each customer after the
+/// other, in an order that is not that of their names, and then again. So a batch has as many customers as it has
+/// events, until it has all: the least that a projection can gather.
+pub async fn append_deposits(store: &impl EventStore, events: u32) {
+    // It shares no factor with the number of customers, so it meets each.
+    const STRIDE: u32 = 7919;
+    assert!(events.is_multiple_of(CUSTOMERS), "{events} events of {CUSTOMERS} customers");
+    for _ in 0..events / CUSTOMERS {
+        let customers = (0..CUSTOMERS).map(|number| number * STRIDE % CUSTOMERS);
+        let parts = customers.map(|customer| {
+            (StreamId::new("account", &customer.to_string()).expect("a name"), Expected::Any, deposits(1))
+        });
+        let append = parts.map(|(stream, expected, events)| Append::to(stream, expected, events));
+        let append = append.reduce(|append, part| {
+            part.into_streams()
+                .into_iter()
+                .fold(append, |append, part| append.and(part.stream, part.expected, part.events))
+        });
+        store.append(append.expect("there are customers")).await.expect("it can be written");
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod callers;
 mod given;
 mod history;
+mod latencies;
 mod raw;
 mod turns;
 
@@ -13,7 +14,9 @@ pub use bench::Bench;
 pub use callers::at_once;
 pub use given::{Postgres, Sqlite};
 pub use history::{
-    HISTORY_EVENTS, HISTORY_STREAMS, RARE_CATEGORY, RARE_NAME, append_history, deposits, stream,
+    CUSTOMERS, HISTORY_EVENTS, HISTORY_STREAMS, RARE_CATEGORY, RARE_NAME, append_deposits, append_history,
+    deposits, stream,
 };
+pub use latencies::Latencies;
 pub use raw::{LeastSql, Raw, Rows};
 pub use turns::Turns;

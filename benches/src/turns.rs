@@ -72,6 +72,9 @@ impl<'a> Turns<'a> {
         if !self.options.asks_for(&self.title) {
             return;
         }
+        let measure = self.measure.map(|measure| self.contenders[measure].name.clone());
+        self.contenders.retain(|contender| self.options.asks_for_contender(&contender.name));
+        self.measure = self.contenders.iter().position(|contender| Some(&contender.name) == measure.as_ref());
         let is_measured = self.options.bench;
         if is_measured {
             self.contenders.iter_mut().for_each(|contender| contender.warm_up(self.options));
@@ -144,14 +147,14 @@ impl fmt::Debug for Turns<'_> {
 }
 
 /// The middle of some numbers, and of their lower and upper halves.
-struct Spread {
-    lower: f64,
-    median: f64,
-    upper: f64,
+pub(crate) struct Spread {
+    pub(crate) lower: f64,
+    pub(crate) median: f64,
+    pub(crate) upper: f64,
 }
 
 impl Spread {
-    fn of(numbers: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.collect();
         sorted.sort_by(f64::total_cmp);
         let at = |quarter: usize| sorted[(sorted.len() - 1) * quarter / 4];
