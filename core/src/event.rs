@@ -1,7 +1,10 @@
 //! Events: facts of the domain, and the names and versions under which they are kept.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::codec::Codec;
 use crate::envelope::RecordedEvent;
@@ -197,9 +200,17 @@ const fn same_text(left: &str, right: &str) -> bool {
     true
 }
 
-/// The name of a stored event. Names are data: they outlive the types that wrote them.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventName(Cow<'static, str>);
+/// The name of a stored event. Names are data: they outlive the types that wrote them. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct EventName(Text);
+
+#[derive(Clone)]
+enum Text {
+    /// Of an event type, or of the framework.
+    Known(&'static str),
+    /// Of a store. Many events share it.
+    Read(Arc<str>),
+}
 
 impl EventName {
     /// `name`, if an event may have it.
@@ -210,35 +221,67 @@ impl EventName {
     pub fn new(name: impl Into<Cow<'static, str>>) -> Result<Self, InvalidName> {
         let name = name.into();
         name::check("event name", &name)?;
-        Ok(Self(name))
+        Ok(Self(match name {
+            Cow::Borrowed(name) => Text::Known(name),
+            Cow::Owned(name) => Text::Read(name.into()),
+        }))
     }
 
     /// A name of the framework's own.
     pub(crate) const fn reserved(name: &'static str) -> Self {
-        Self(Cow::Borrowed(name))
+        Self(Text::Known(name))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Known(name) => name,
+            Text::Read(name) => name,
+        }
+    }
+}
+
+impl PartialEq for EventName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventName {}
+
+impl Hash for EventName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for EventName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EventName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
 impl From<&EventType> for EventName {
     fn from(event_type: &EventType) -> Self {
-        Self(Cow::Borrowed(event_type.name))
+        Self(Text::Known(event_type.name))
     }
 }
 
 impl fmt::Display for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -252,6 +295,15 @@ mod tests {
         assert!(SHIPPED.is_named("order.shipped") && SHIPPED.is_named("order.sent"));
         assert!(!SHIPPED.is_named("order.placed"));
         assert_eq!(SHIPPED.names().collect::<Vec<_>>(), ["order.shipped", "order.sent"]);
+    }
+
+    #[test]
+    fn a_name_is_its_text_wherever_it_comes_from() {
+        use std::collections::HashMap;
+        let known = EventName::new("order.paid").expect("a name");
+        let read = EventName::new("order.paid".to_owned()).expect("a name");
+        assert_eq!((&known, known.cmp(&read)), (&read, Ordering::Equal));
+        assert_eq!(HashMap::from([(known, 1)]).get(&read), Some(&1));
     }
 
     #[test]

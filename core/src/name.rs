@@ -59,12 +59,19 @@ pub(crate) fn check(what: &'static str, name: &str) -> Result<(), InvalidName> {
         NameFault::Empty
     } else if name.len() > NAME_BYTES_MAX {
         NameFault::TooLong { bytes: name.len() }
-    } else if let Some(at) = name.find(char::is_control) {
+    } else if let Some(at) = control_character(name) {
         NameFault::ControlCharacter { at }
     } else {
         return Ok(());
     };
     Err(InvalidName { what, name: name.chars().take(80).collect(), fault })
+}
+
+/// Where the first control character is, in bytes.
+fn control_character(name: &str) -> Option<usize> {
+    // Most names are ASCII, and every row that is read has three.
+    let is_plain = name.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+    if is_plain { None } else { name.find(char::is_control) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod bookkeeping;
 pub mod group;
+mod recent;
 pub mod retry;
 pub mod verdict;
 mod wake;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use self::recent::Recent;
 pub use self::wake::Wake;
 use crate::aggregate::Loaded;
 use crate::checkpoint::Checkpoint;
