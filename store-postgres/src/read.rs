@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use factum_core::store::{CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum_core::store::{
+    CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, Recent, StreamPage,
+};
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StreamId, Version};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{Executor as _, PgConnection, Row as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::error::Fault;
+use crate::error::{Fault, store_error};
 use crate::feed::{Head, Learned, Ticket};
 use crate::holders;
-use crate::page::{self, Budget, Filled};
+use crate::page::{self, Budget, Filled, Prepared};
 use crate::row::{EventRow, column, number};
 
 const READ: &str = "read";
@@ -54,19 +56,11 @@ pub(crate) async fn read_stream_on(
     let (category, id) = (stream.category(), stream.id());
     match *cursor {
         Cursor::After(version) => {
-            let rows = sqlx::query_file_as!(
-                EventRow,
-                "src/sql/read_stream.sql",
-                category,
-                id,
-                column(version.0),
-                limit
-            );
-            page::fill(database, READ, budget, rows.fetch(connection)).await
+            let rows = sqlx::query_file!("src/sql/read_stream.sql", category, id, column(version.0), limit);
+            page::fill(database, READ, budget, 0, connection.fetch_many(Prepared(rows))).await
         }
         Cursor::Before(version) => {
-            let rows = sqlx::query_file_as!(
-                EventRow,
+            let rows = sqlx::query_file!(
                 "src/sql/read_stream_back.sql",
                 category,
                 id,
@@ -74,7 +68,7 @@ pub(crate) async fn read_stream_on(
                 column(version.0),
                 limit
             );
-            page::fill(database, READ, budget, rows.fetch(connection)).await
+            page::fill(database, READ, budget, 0, connection.fetch_many(Prepared(rows))).await
         }
     }
 }
@@ -87,11 +81,12 @@ pub(crate) async fn find_event(
     database
         .retrying(READ, || async {
             let mut lease = database.lease(READ).await?;
-            let row =
-                sqlx::query_file_as!(EventRow, "src/sql/find_event.sql", id.0).fetch_optional(&mut *lease);
+            let row = lease.fetch_optional(Prepared(sqlx::query_file!("src/sql/find_event.sql", id.0)));
             let row = database.within(READ, row).await?;
             lease.put_back();
-            row.map(|row| row.into_event(READ)).transpose()
+            let Some(row) = row else { return Ok(None) };
+            let row = EventRow::at(0, &row).map_err(|error| store_error(READ, error))?;
+            row.into_event(READ, &mut Recent::default()).map(Some)
         })
         .await
 }
@@ -164,8 +159,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let columns = FilterColumns::of(filter);
     let mut lease = database.lease(READ).await?;
     let ticket = database.tracker.ticket();
-    let mut rows = sqlx::query_file_as!(
-        FeedRow,
+    let rows = sqlx::query_file!(
         "src/sql/read_all.sql",
         column(ticket.settled),
         column(after.0),
@@ -177,11 +171,12 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
         columns.fields,
         limit_column(limit),
         after_id.is_some(),
-    )
-    .fetch(&mut *lease);
+    );
+    let mut rows = lease.fetch_many(Prepared(rows));
     let first = database.within(READ, page::next(&mut rows)).await?;
-    let bounds = first.and_then(FeedRow::into_bounds).ok_or_else(|| Fault::Headless.during(READ))?;
-    let filled = page::fill(database, READ, budget, rows).await?;
+    let first = first.ok_or_else(|| Fault::Headless.during(READ))?;
+    let bounds = Bounds::of(&first).map_err(|error| store_error(READ, error))?;
+    let filled = page::fill(database, READ, budget, Bounds::COLUMNS, rows).await?;
     lease.put_back_if(filled.is_drained);
 
     if database.learn(ticket, &bounds.head, READ)? == Learned::StartedAnew {
@@ -285,29 +280,7 @@ pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), Sto
     settle(database, WAIT, after, deadline).await.map(drop)
 }
 
-/// A row of `read_all.sql`: of its head, or an event.
-pub(crate) struct FeedRow {
-    last: Option<i64>,
-    settled: Option<i64>,
-    upper: Option<i64>,
-    upper_id: Option<Uuid>,
-    after_id: Option<Uuid>,
-    holders: Option<Vec<String>>,
-    server: Option<DateTime<Utc>>,
-    is_replica: Option<bool>,
-    position: Option<i64>,
-    event_id: Option<Uuid>,
-    category: Option<String>,
-    stream: Option<String>,
-    version: Option<i64>,
-    name: Option<String>,
-    schema_version: Option<i32>,
-    codec: Option<String>,
-    payload: Option<Vec<u8>>,
-    metadata: Option<String>,
-    recorded_at: Option<DateTime<Utc>>,
-}
-
+/// The first row of `read_all.sql`.
 struct Bounds {
     head: Head,
     /// Up to here this page looks.
@@ -318,35 +291,20 @@ struct Bounds {
     after_id: Option<Uuid>,
 }
 
-impl FeedRow {
-    fn into_bounds(self) -> Option<Bounds> {
-        let head = Head {
-            last: number(self.last?),
-            settled: number(self.settled?),
-            holders: self.holders,
-            server: self.server?,
-            is_replica: self.is_replica?,
-        };
-        let (upper_id, after_id) = (self.upper_id, self.after_id);
-        Some(Bounds { head, upper: number(self.upper?), upper_id, after_id })
-    }
-}
+impl Bounds {
+    /// How many columns it has. After them are those of events, of which it has none.
+    const COLUMNS: usize = 8;
 
-impl page::Row for FeedRow {
-    fn into_row(self) -> Option<EventRow> {
-        Some(EventRow {
-            position: self.position?,
-            event_id: self.event_id?,
-            category: self.category?,
-            stream: self.stream?,
-            version: self.version?,
-            name: self.name?,
-            schema_version: self.schema_version?,
-            codec: self.codec?,
-            payload: self.payload?,
-            metadata: self.metadata?,
-            recorded_at: self.recorded_at?,
-        })
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let head = Head {
+            last: number(row.try_get_unchecked(0)?),
+            settled: number(row.try_get_unchecked(1)?),
+            holders: row.try_get_unchecked(5)?,
+            server: row.try_get_unchecked(6)?,
+            is_replica: row.try_get_unchecked(7)?,
+        };
+        let upper = number(row.try_get_unchecked(2)?);
+        Ok(Self { head, upper, upper_id: row.try_get_unchecked(3)?, after_id: row.try_get_unchecked(4)? })
     }
 }
 

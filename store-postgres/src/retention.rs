@@ -10,14 +10,15 @@ use factum_core::store::{Appended, Cursor, ReadStream, StreamPage};
 use factum_core::{
     AppendError, Conflict, EventId, Expected, Position, StoreError, StreamClosed, StreamId, Version,
 };
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::append::expectation;
 use crate::error::Fault;
-use crate::page::{self, Budget};
+use crate::page::{self, Budget, Prepared};
 use crate::read::limit_column;
-use crate::row::{EventRow, column, number};
+use crate::row::{column, number};
 
 const RETENTION: &str = "set apart";
 const READ_ARCHIVED: &str = "read archived";
@@ -121,26 +122,26 @@ impl Retention for PostgresStore {
                 let mut lease = database.lease(READ_ARCHIVED).await?;
                 let page = match read.cursor {
                     Cursor::After(version) => {
-                        let rows = sqlx::query_file_as!(
-                            EventRow,
+                        let rows = sqlx::query_file!(
                             "src/sql/read_archived.sql",
                             category,
                             id,
                             column(version.0),
                             limit
                         );
-                        page::fill(database, READ_ARCHIVED, budget, rows.fetch(&mut *lease)).await?
+                        page::fill(database, READ_ARCHIVED, budget, 0, lease.fetch_many(Prepared(rows)))
+                            .await?
                     }
                     Cursor::Before(version) => {
-                        let rows = sqlx::query_file_as!(
-                            EventRow,
+                        let rows = sqlx::query_file!(
                             "src/sql/read_archived_back.sql",
                             category,
                             id,
                             column(version.0),
                             limit
                         );
-                        page::fill(database, READ_ARCHIVED, budget, rows.fetch(&mut *lease)).await?
+                        page::fill(database, READ_ARCHIVED, budget, 0, lease.fetch_many(Prepared(rows)))
+                            .await?
                     }
                 };
                 lease.put_back_if(page.is_drained);

@@ -2,51 +2,75 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use factum_core::{
-    BoxError, Codec, EventId, EventName, Metadata, Position, RecordedEvent, StoreError, StreamId, Version,
-};
+use factum_core::store::Recent;
+use factum_core::{BoxError, Codec, EventId, Metadata, Position, RecordedEvent, StoreError, Version};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::error::Fault;
 
-/// The columns of `factum_events`.
-pub(crate) struct EventRow {
+/// The columns of `factum_events`, in the order in which all statements have them.
+pub(crate) struct EventRow<'r> {
     pub(crate) position: i64,
     pub(crate) event_id: Uuid,
-    pub(crate) category: String,
-    pub(crate) stream: String,
+    pub(crate) category: &'r str,
+    pub(crate) stream: &'r str,
     pub(crate) version: i64,
-    pub(crate) name: String,
+    pub(crate) name: &'r str,
     pub(crate) schema_version: i32,
-    pub(crate) codec: String,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) metadata: String,
+    pub(crate) codec: &'r str,
+    pub(crate) payload: Bytes,
+    pub(crate) metadata: &'r str,
     pub(crate) recorded_at: DateTime<Utc>,
 }
 
-impl EventRow {
+impl<'r> EventRow<'r> {
+    /// The columns of `row` from the one with the index `first` on. Texts stay where they are, because
+    /// [`into_event`](EventRow::into_event) copies what it keeps.
+    pub(crate) fn at(first: usize, row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            position: row.try_get_unchecked(first)?,
+            event_id: row.try_get_unchecked(first + 1)?,
+            category: row.try_get_unchecked(first + 2)?,
+            stream: row.try_get_unchecked(first + 3)?,
+            version: row.try_get_unchecked(first + 4)?,
+            name: row.try_get_unchecked(first + 5)?,
+            schema_version: row.try_get_unchecked(first + 6)?,
+            codec: row.try_get_unchecked(first + 7)?,
+            payload: Bytes::copy_from_slice(row.try_get_unchecked(first + 8)?),
+            metadata: row.try_get_unchecked(first + 9)?,
+            recorded_at: row.try_get_unchecked(first + 10)?,
+        })
+    }
+
     /// The event, unless it is one that no store of ours can have written.
-    pub(crate) fn into_event(self, operation: &'static str) -> Result<RecordedEvent, StoreError> {
+    pub(crate) fn into_event(
+        self,
+        operation: &'static str,
+        recent: &mut Recent,
+    ) -> Result<RecordedEvent, StoreError> {
         let position = self.position;
-        self.decode()
+        self.decode(recent)
             .map_err(|(column, source)| Fault::BadColumn { column, position, source }.during(operation))
     }
 
-    fn decode(self) -> Result<RecordedEvent, (&'static str, BoxError)> {
+    fn decode(self, recent: &mut Recent) -> Result<RecordedEvent, (&'static str, BoxError)> {
         Ok(RecordedEvent {
             id: EventId(self.event_id),
-            stream: read("stream", StreamId::new(&self.category, &self.stream))?,
+            stream: read("stream", recent.stream(self.category, self.stream))?,
             version: Version(read("version", self.version.try_into())?),
             position: Position(read("position", self.position.try_into())?),
-            name: read("name", EventName::new(self.name))?,
+            name: read("name", recent.name(self.name))?,
             schema_version: read("schema_version", self.schema_version.try_into())?,
-            codec: match Codec::named(&self.codec) {
+            codec: match Codec::named(self.codec) {
                 Some(known) => Cow::Borrowed(known.name()),
-                None => Cow::Owned(self.codec),
+                None => Cow::Owned(self.codec.to_owned()),
             },
-            payload: self.payload.into(),
-            metadata: read("metadata", Metadata::from_json(&self.metadata))?,
+            payload: self.payload,
+            metadata: read("metadata", Metadata::from_json(self.metadata))?,
             recorded_at: self.recorded_at,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use factum_core::store::Recent;
 use factum_core::transfer::check::{Entry, LogCheck, Part, check_records};
 use factum_core::transfer::{Import, Place, Record, Transfer, TransferError};
 use factum_core::{EventId, Position, StoreError, StoreErrorKind, StreamId, Version};
@@ -267,7 +268,8 @@ impl PostgresStore {
         let (rows, is_drained) = database.within(READ, read).await?;
         drop(coming);
         lease.put_back_if(is_drained);
-        rows.into_iter().map(RecordRow::into_record).collect()
+        let mut recent = Recent::default();
+        rows.into_iter().map(|row| row.into_record(&mut recent)).collect()
     }
 }
 
@@ -287,7 +289,7 @@ struct RecordRow {
 }
 
 impl RecordRow {
-    fn into_record(self) -> Result<Record, StoreError> {
+    fn into_record(self, recent: &mut Recent) -> Result<Record, StoreError> {
         let (Some(name), Some(schema_version), Some(codec), Some(payload), Some(metadata)) =
             (self.name, self.schema_version, self.codec, self.payload, self.metadata)
         else {
@@ -304,17 +306,17 @@ impl RecordRow {
         let row = EventRow {
             position: self.position,
             event_id: self.event_id,
-            category: self.category,
-            stream: self.stream,
+            category: &self.category,
+            stream: &self.stream,
             version: self.version,
-            name,
+            name: &name,
             schema_version,
-            codec,
-            payload,
-            metadata,
+            codec: &codec,
+            payload: payload.into(),
+            metadata: &metadata,
             recorded_at: self.recorded_at,
         };
-        let event = row.into_event(READ)?;
+        let event = row.into_event(READ, recent)?;
         Ok(if self.is_archived { Record::Archived(event) } else { Record::Live(event) })
     }
 }
