@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use factum_core::store::{CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum_core::store::{
+    CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, Recent, StreamPage,
+};
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StoreErrorKind};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -54,7 +56,8 @@ pub(crate) fn stream_page(
     wanted: usize,
     rows: &[SqliteRow],
 ) -> Result<StreamPage, StoreError> {
-    let events = rows.iter().take(wanted).map(|row| row::event_of(&read.stream, row));
+    let mut recent = Recent::default();
+    let events = rows.iter().take(wanted).map(|row| row::event_of(&read.stream, row, &mut recent));
     let (events, is_cut) = database.up_to(read.bytes, events)?;
     Ok(StreamPage { events, end: !is_cut && rows.len() <= wanted })
 }
@@ -66,7 +69,7 @@ pub(crate) async fn find_event(
 ) -> Result<Option<RecordedEvent>, StoreError> {
     let values = Values::default().and(&id.0.as_bytes()[..]).done();
     let rows = select(database, include_str!("sql/find_event.sql"), values).await?;
-    rows.first().map(row::event).transpose()
+    rows.first().map(|row| row::event(row, &mut Recent::default())).transpose()
 }
 
 /// See [`EventStore::read_category`](factum_core::EventStore::read_category).
@@ -105,7 +108,9 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
     };
     let Bounds { head, at_begin, at_window_end } = row::bounds(bounds)?;
     read.after.check(at_begin, "read")?;
-    let (events, is_cut) = database.up_to(read.bytes, rows.iter().map(row::event))?;
+    let mut recent = Recent::default();
+    let events = rows.iter().map(|row| row::event(row, &mut recent));
+    let (events, is_cut) = database.up_to(read.bytes, events)?;
     debug_assert!(
         events.is_sorted_by_key(|event| event.position),
         "SQLite runs the parts of UNION ALL in turn"

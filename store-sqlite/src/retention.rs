@@ -5,7 +5,7 @@ use chrono::{SubsecRound, Utc};
 use factum_core::retention::{
     Closing, RESTORED, Retention, Step, judge_closing, judge_restoring, judge_truncation,
 };
-use factum_core::store::{Appended, Cursor, ReadStream, StreamPage};
+use factum_core::store::{Appended, Cursor, ReadStream, Recent, StreamPage};
 use factum_core::{
     AppendError, EventId, Expected, RecordedEvent, StoreError, StreamId, Transactional, Version,
 };
@@ -92,7 +92,12 @@ impl SqliteStore {
         self.database().check_schema(RETENTION).await?;
         let values = Values::default().and(stream.category()).and(stream.id()).done();
         let answers = self.run(tx, include_str!("sql/last_event.sql"), values).await?;
-        answers.iter().flatten().next().map(|row| row::event_of(stream, row)).transpose()
+        answers
+            .iter()
+            .flatten()
+            .next()
+            .map(|row| row::event_of(stream, row, &mut Recent::default()))
+            .transpose()
     }
 
     /// Does what `sql` says, records the event that says so, and commits.

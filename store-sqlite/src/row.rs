@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use factum_core::store::Recent;
 use factum_core::store::verdict::Place;
 use factum_core::transfer::check::{Entry, LogCheck, Part};
 use factum_core::transfer::{self, Record, TransferError};
@@ -41,14 +42,19 @@ pub(crate) fn bounds(row: &SqliteRow) -> Result<Bounds, StoreError> {
 }
 
 /// The event of a row of `read_stream.sql`, which is one of `stream`.
-pub(crate) fn event_of(stream: &StreamId, row: &SqliteRow) -> Result<RecordedEvent, StoreError> {
-    Reading { row, operation: "read", position_at: 0 }.event(stream.clone())
+pub(crate) fn event_of(
+    stream: &StreamId,
+    row: &SqliteRow,
+    recent: &mut Recent,
+) -> Result<RecordedEvent, StoreError> {
+    Reading { row, operation: "read", position_at: 0 }.event(stream.clone(), recent)
 }
 
 /// The event of a row of `read_all.sql`.
-pub(crate) fn event(row: &SqliteRow) -> Result<RecordedEvent, StoreError> {
+pub(crate) fn event(row: &SqliteRow, recent: &mut Recent) -> Result<RecordedEvent, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
-    read.event(read.stream(9, 10)?)
+    let category = read.column(9, "category")?;
+    read.event(read.parsed(10, "stream", |id| recent.stream(category, id))?, recent)
 }
 
 /// A stream of `category` and its version: a row of `read_category.sql`.
@@ -83,7 +89,7 @@ pub(crate) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
             recorded_at: read.time(6, "recorded_at")?,
         }));
     }
-    let event = read.event(read.stream(9, 10)?)?;
+    let event = read.event(read.stream(9, 10)?, &mut Recent::default())?;
     let is_archived = read.number(11, "archived")? == 1;
     Ok(if is_archived { Record::Archived(event) } else { Record::Live(event) })
 }
@@ -249,13 +255,13 @@ struct Reading<'r> {
 }
 
 impl<'r> Reading<'r> {
-    fn event(&self, stream: StreamId) -> Result<RecordedEvent, StoreError> {
+    fn event(&self, stream: StreamId, recent: &mut Recent) -> Result<RecordedEvent, StoreError> {
         Ok(RecordedEvent {
             position: Position(self.number(0, "position")?),
             id: self.event_id(1)?,
             stream,
             version: Version(self.number(2, "version")?),
-            name: self.parsed(3, "name", |name: String| EventName::new(name))?,
+            name: self.parsed(3, "name", |name| recent.name(name))?,
             schema_version: self.parsed(4, "schema_version", |version: i64| u32::try_from(version))?,
             codec: self.codec(5)?,
             recorded_at: self.time(6, "recorded_at")?,
