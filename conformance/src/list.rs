@@ -284,6 +284,8 @@ macro_rules! __promises {
                 a_swap_that_fails_can_be_done_again,
                 the_old_version_comes_back,
                 the_number_of_partitions_may_change,
+                a_partition_that_was_not_begun_is_begun_later,
+                an_empty_log_is_rebuilt_once,
             }
             /// Waiting for what comes next.
             wait [] {

@@ -44,9 +44,10 @@ impl<F: Fixture> EventHandler<Tx<F>> for Noting<F> {
     }
 
     async fn flush(&self, cx: &mut Context<Tx<F>>) -> Result<(), std::io::Error> {
-        let notes = cx.take_batch::<Vec<String>>();
+        // They are left where they are: the batch ends here.
+        let notes = cx.batch::<Vec<String>>().join("\n");
         if !notes.is_empty() {
-            self.fixture.work(cx.tx(), &notes.join("\n")).await;
+            self.fixture.work(cx.tx(), &notes).await;
         }
         Ok(())
     }

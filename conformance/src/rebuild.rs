@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use factum_core::{OnFailure, Position, Rebuild, RebuildError, Subscription, Swap};
+use factum_core::{
+    DecodeError, OnFailure, Position, Rebuild, RebuildError, RecordedEvent, Retry, Subscription, Swap,
+};
 
 use crate::Fixture;
 use crate::fixture::Tx;
@@ -189,6 +191,48 @@ pub async fn the_old_version_comes_back<F: Fixture>(fixture: F) {
     assert_eq!((rebuilding("v1: "), rebuilding("v2: ")), (30, 35));
 }
 
+/// A partition that the old version has not begun is begun by the nodes that run the new one.
+pub async fn a_partition_that_was_not_begun_is_begun_later<F: Fixture>(fixture: F) {
+    let fixture = Arc::new(fixture);
+    let store = fixture.store();
+    fill(store, 40).await;
+    let stuck = Noting::new(&fixture, "v1");
+    // One stops at its first event, and the others come to the end meanwhile.
+    stuck.fails_on.store(everything(store).await[0].position.0, Ordering::SeqCst);
+    let wait = Duration::from_millis(300);
+    let old = Subscription::transactional("v1", store.clone(), Retry::times(3).waits(wait, wait).then_stop())
+        .category("order")
+        .handler(stuck)
+        .shared(3);
+    soon("the old version", old.catch_up()).await.expect_err("it is stuck");
+    for (name, is_parallel) in [("v2", false), ("v3", true)] {
+        let new = version(&fixture, name).shared(3);
+        let rebuild = Rebuild::new(store.clone(), &new).replacing(&old);
+        let rebuild = if is_parallel { rebuild.in_parallel(2, by_stream) } else { rebuild };
+        soon("the rebuild", rebuild.run(&To(&fixture, name))).await.expect("nothing is wrong");
+        soon("the new version", new.catch_up()).await.expect("nothing is wrong");
+        let noted = counted(&*fixture).await;
+        let own: Vec<_> = noted.iter().filter(|(note, _)| note.starts_with(&format!("{name}: "))).collect();
+        assert_eq!(own.len(), 40, "{own:?}");
+        assert!(own.iter().all(|(_, times)| **times == 1), "{own:?}");
+    }
+}
+
+/// Where nothing has happened yet a version is swapped in once, and has the effects of all that comes.
+pub async fn an_empty_log_is_rebuilt_once<F: Fixture>(fixture: F) {
+    let fixture = Arc::new(fixture);
+    let store = fixture.store();
+    let new = version(&fixture, "v1");
+    let rebuild = Rebuild::new(store.clone(), &new).in_parallel(2, by_stream);
+    soon("the rebuild", rebuild.run(&To(&fixture, "v1"))).await.expect("nothing is wrong");
+    fill(store, 10).await;
+    soon("the next start", rebuild.run(&To(&fixture, "v1"))).await.expect("it is done");
+    new.catch_up().await.expect("nothing is wrong");
+    let noted = counted(&*fixture).await;
+    assert_eq!((noted["in use: v1"], noted.len()), (1, 11));
+    assert!(noted.keys().all(|note| !note.ends_with("rebuilding")), "{noted:?}");
+}
+
 /// Versions whose work is split otherwise follow each other, too.
 pub async fn the_number_of_partitions_may_change<F: Fixture>(fixture: F) {
     let fixture = Arc::new(fixture);
@@ -217,9 +261,9 @@ fn version<F: Fixture>(fixture: &Arc<F>, name: &'static str) -> Subscription<Tx<
         .handler(Noting::new(fixture, name))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "some events have no key")]
-fn by_stream(event: &factum_core::RecordedEvent) -> Option<String> {
-    Some(event.stream.id().to_owned())
+#[expect(clippy::unnecessary_wraps, reason = "some events have no key, or cannot be read")]
+fn by_stream(event: &RecordedEvent) -> Result<Option<String>, DecodeError> {
+    Ok(Some(event.stream.id().to_owned()))
 }
 
 async fn fill(store: &impl factum_core::EventStore, events: usize) -> Position {

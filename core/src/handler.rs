@@ -200,6 +200,11 @@ impl<Cx: Send> Context<Cx> {
         std::mem::take(self.batch())
     }
 
+    /// The batch is over.
+    pub(crate) fn forget_gathered(&mut self) {
+        self.gathered.clear();
+    }
+
     /// Says whose turn it is.
     pub(crate) fn turn_to(&mut self, handler: usize) {
         self.handler = handler;

@@ -70,7 +70,8 @@ const APPEND: &str = "append";
 /// # What it costs, and what it does not do
 ///
 /// An append whose events a handler wants is a transaction of its own: it has some more round trips, shares its commit with
-/// nobody, and holds up the feed until the handlers are done. Whoever writes to the same row waits for it. Where a read
+/// nobody, and holds up the feed until the handlers are done. Whoever writes to the same row waits for it, so handlers that write
+/// several had better do so in one order, or a database may end one of two appends that wait for each other. Where a read
 /// model may be some milliseconds behind, a [`Subscription`](crate::Subscription) is the better choice, and
 /// [`reached`](crate::Subscription::reached) waits for it.
 ///
@@ -109,7 +110,10 @@ impl<S: EventStore + Transactional> Inline<S> {
         for event in events {
             self.dispatcher.dispatch(event, &mut tx.cx).await?;
         }
-        self.dispatcher.flush(&mut tx.cx).await
+        self.dispatcher.flush(&mut tx.cx).await?;
+        // The next append in the transaction is another batch.
+        tx.cx.forget_gathered();
+        Ok(())
     }
 
     /// What was appended in `tx`, as `tx` reads it. Positions are in the order of the append.
@@ -189,13 +193,14 @@ impl<S: EventStore + Transactional> EventStore for Inline<S> {
                 self.commit(tx).await?;
                 Ok(appended.committed())
             }
-            Err(error) => {
-                if let Err(second) = self.rollback(tx).await {
-                    // The connection is broken, and what was not committed is rolled back with it.
-                    tracing::warn!(error = %second, "an append was rolled back without an answer");
+            Err(error) => match self.rollback(tx).await {
+                // The connection was broken, which was no projection's fault.
+                Err(broken) if broken.is_transient() => {
+                    tracing::warn!(%error, "an append was rolled back without an answer");
+                    Err(broken.into())
                 }
-                Err(error)
-            }
+                _ => Err(error),
+            },
         }
     }
 

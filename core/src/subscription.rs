@@ -65,6 +65,9 @@ pub struct Subscription<Cx: Send + 'static = ()> {
     board: Arc<Board>,
 }
 
+/// How many events share a checkpoint at most, unless told otherwise.
+const BATCH_EVENTS: usize = 1000;
+
 /// How nodes share the work.
 #[derive(Clone, Copy, Debug)]
 struct Sharing {
@@ -111,7 +114,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
             dispatcher: Dispatcher::new(),
             on_failure,
             categories: Vec::new(),
-            batch_events: 1000,
+            batch_events: BATCH_EVENTS,
             sharing: None,
             is_rebuilding: false,
             board: Arc::default(),

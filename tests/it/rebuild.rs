@@ -101,7 +101,7 @@ async fn what_the_old_version_has_not_handled_is_not_rebuilt() {
         let rebuild = Rebuild::new(store, &new).replacing(&old);
         let rebuild = match workers {
             0 => rebuild,
-            workers => rebuild.in_parallel(workers, |event| Some(event.stream.to_string())),
+            workers => rebuild.in_parallel(workers, |event| Ok(Some(event.stream.to_string()))),
         };
         assert_eq!(rebuild.run(&InUse::default()).await.unwrap(), Position(20));
         new.catch_up().await.unwrap();

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::checkpoint::Checkpoint;
 use crate::envelope::RecordedEvent;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{DecodeError, StoreError, StoreErrorKind};
 use crate::partition::Partition;
 use crate::store::{EventStore, Page, ReadAll};
 
@@ -17,7 +17,7 @@ use crate::store::{EventStore, Page, ReadAll};
 const KEPT: usize = 4;
 
 /// By what events are dealt to partitions, where that is not their stream.
-pub(super) type Key = Arc<dyn Fn(&RecordedEvent) -> Option<String> + Send + Sync>;
+pub(super) type Key = Arc<dyn Fn(&RecordedEvent) -> Result<Option<String>, DecodeError> + Send + Sync>;
 
 pub(super) struct Pages {
     store: Arc<dyn EventStore>,
@@ -51,7 +51,7 @@ impl Pages {
             return self.store.read_all(read).await;
         }
         let cell = self.cell(after);
-        let dealt = cell.get_or_try_init(|| async { Ok(self.deal(self.store.read_all(read).await?)) });
+        let dealt = cell.get_or_try_init(|| async { self.deal(self.store.read_all(read).await?) });
         let Dealt { page, owners } = dealt.await?;
         if page.end {
             // There will be more where it ends.
@@ -62,12 +62,14 @@ impl Pages {
         Ok(Page { events, checkpoint: page.checkpoint, end: page.end })
     }
 
-    fn deal(&self, page: Page) -> Dealt {
+    fn deal(&self, page: Page) -> Result<Dealt, StoreError> {
         let owner = |event: &RecordedEvent| {
-            let key = self.key.as_ref().and_then(|key| key(event));
-            Partition::index_for(key.as_deref().unwrap_or(event.stream.as_str()), self.partitions)
+            let key = self.key.as_ref().map_or(Ok(None), |key| key(event));
+            let key = key.map_err(|error| StoreError::because(StoreErrorKind::Other, "read key", error))?;
+            Ok(Partition::index_for(key.as_deref().unwrap_or(event.stream.as_str()), self.partitions))
         };
-        Dealt { owners: page.events.iter().map(owner).collect(), page }
+        let owners = page.events.iter().map(owner).collect::<Result<_, StoreError>>()?;
+        Ok(Dealt { page, owners })
     }
 
     fn cell(&self, after: Checkpoint) -> Arc<OnceCell<Dealt>> {

@@ -21,7 +21,7 @@ use crate::checkpoint::{Advance, Checkpoint, Transactional};
 use crate::dead_letter::NewDeadLetter;
 use crate::dispatcher::{EventFacts, HandlerError};
 use crate::envelope::RecordedEvent;
-use crate::error::{BoxError, StoreError, StoreErrorKind};
+use crate::error::{BoxError, DecodeError, StoreError, StoreErrorKind};
 use crate::handler::Context;
 use crate::lease::Token;
 use crate::partition::Partition;
@@ -30,8 +30,12 @@ use crate::stream::Position;
 
 const REBUILD: &str = "rebuild";
 
-/// How many events share a checkpoint at least while a projection is built: nobody waits for one of them.
+/// How many events share a checkpoint while a projection is built, unless the subscription was told otherwise: nobody waits for
+/// one of them.
 const BATCH_EVENTS: usize = 5000;
+
+/// Up to this position nothing is done in bulk. It is not the beginning, from which a decision can be told.
+const NO_BULK: Position = Position(1);
 
 /// How long to wait before trying again what a store could not do.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -41,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// How often in a row somebody else may move a checkpoint that is this rebuild's.
 const DISTURBANCES_MAX: u32 = 20;
+
+/// How often it is tried to lead readers to the new rows, which may have to wait for others who lock the same tables.
+const SWAPS_MAX: u32 = 3;
 
 /// Builds a new version of a projection beside the one that is in use, and puts it in its place.
 ///
@@ -63,7 +70,7 @@ const DISTURBANCES_MAX: u32 = 20;
 /// let v2 = Subscription::transactional("spend@2", store.clone(), OnFailure::stop());
 /// Rebuild::new(store, &v2)
 ///     .replacing(&v1)
-///     .in_parallel(2, |event| Some(event.stream.id().to_owned()))
+///     .in_parallel(2, |event| Ok(Some(event.stream.id().to_owned())))
 ///     .run(&View)
 ///     .await?;
 /// v2.run_until(shop_is_closed).await?;
@@ -81,6 +88,10 @@ const DISTURBANCES_MAX: u32 = 20;
 /// the new one after it, with its effects. So none is left out, and none is had twice if the old version is stopped by then;
 /// except where the two have different numbers of partitions: then the new one begins with the first event that is missing in
 /// any partition of the old one, and some effects come from both.
+///
+/// Dead letters are not known to the other version. What the old one has set aside has had no effect, and comes to the new one
+/// in the rebuild: have it retried or dropped before. What the new one sets aside in the rebuild had its effect with the old
+/// one, and has it again when it is retried.
 ///
 /// # Going back
 ///
@@ -108,11 +119,14 @@ pub trait Swap<Tx: Send>: Send + Sync {
     /// Why it fails.
     type Error: Error + Send + Sync + 'static;
 
-    /// Leads readers to the new rows when `tx` is committed. It may be called again, if the commit fails.
+    /// Leads readers to the new rows when `tx` is committed. It is called again if that fails.
+    ///
+    /// `tx` holds the checkpoint of the old version. Where it locks the old version's tables, which that may be writing to, one
+    /// of the two waits for the other, and a database may end either: a view, or a row that names the version, is better.
     ///
     /// # Errors
     ///
-    /// Nothing was swapped.
+    /// Nothing was swapped. It is tried some times, because of such locks.
     fn swap(&self, tx: &mut Tx) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -121,7 +135,11 @@ impl<S: EventStore + Transactional> Rebuild<S> {
     pub fn new(store: S, new: &Subscription<S::Tx>) -> Self {
         let new = Subscription {
             is_rebuilding: true,
-            batch_events: new.batch_events.max(BATCH_EVENTS),
+            batch_events: if new.batch_events == super::BATCH_EVENTS {
+                BATCH_EVENTS
+            } else {
+                new.batch_events
+            },
             ..new.clone()
         };
         let lease_for = Duration::from_secs(6);
@@ -136,15 +154,17 @@ impl<S: EventStore + Transactional> Rebuild<S> {
 
     /// What there is at the beginning is handled by so many workers of this process at once, at least one: what has the same
     /// `key` by the same one, in order, and events without a key by stream. For projections whose rows belong to one key
-    /// each; then no two workers write the same row.
+    /// each; then no two workers write the same row. Each worker has a transaction of its own open, and SQLite lets them write in
+    /// turns.
     ///
-    /// It stays so until all of it is handled; a rebuild that goes on with another number of workers is an
-    /// [error](StoreErrorKind::OtherPartitions). Meanwhile an event on which a handler fails as often as the policy of the
-    /// subscription says stops the rebuild, also where the policy would set it aside: once the handler is mended, it goes on.
+    /// It stays so until all of it is handled. A rebuild that goes on with another number of workers is an
+    /// [error](StoreErrorKind::OtherPartitions), and the key of an event must be the same as before: an event that cannot be
+    /// read stops the rebuild, with the error that `key` returns. So does one on which a handler fails as often as the policy of
+    /// the subscription says, also where the policy would set it aside. Once that is mended, it goes on.
     pub fn in_parallel(
         mut self,
         workers: u32,
-        key: impl Fn(&RecordedEvent) -> Option<String> + Send + Sync + 'static,
+        key: impl Fn(&RecordedEvent) -> Result<Option<String>, DecodeError> + Send + Sync + 'static,
     ) -> Self {
         let sharing = Sharing { partitions: workers.max(1), lease_for: self.lease_for };
         let subscription = Subscription {
@@ -176,22 +196,38 @@ impl<S: EventStore + Transactional> Rebuild<S> {
     /// Dropping the future rolls back what is at hand. The next call goes on where it was.
     pub async fn run(&self, swap: &impl Swap<S::Tx>) -> Result<Position, RebuildError> {
         let mut turn = Turn::new(&self.store, Self::marker(&self.new), self.lease_for);
-        let mut disturbances = 0;
+        let (mut disturbances, mut swaps) = (0, 0);
         let outcome = loop {
             let error = match self.take_turn(&mut turn, swap).await {
                 Ok(Some(position)) => break Ok(position),
-                Ok(None) => continue,
+                Ok(None) => {
+                    tracing::warn!(subscription = %self.new.name, "another node goes on with the rebuild");
+                    continue;
+                }
                 Err(error) => error,
             };
-            let RebuildError::Store(ill) = &error else { break Err(error) };
-            let is_disturbed = is_disturbed(ill);
-            disturbances = if is_disturbed { disturbances + 1 } else { 0 };
-            if !ill.is_transient() && (!is_disturbed || disturbances > DISTURBANCES_MAX) {
+            let may_go_on = match &error {
+                RebuildError::Store(ill) if is_disturbed(ill) => {
+                    disturbances += 1;
+                    disturbances <= DISTURBANCES_MAX
+                }
+                RebuildError::Store(ill) => {
+                    disturbances = 0;
+                    ill.is_transient()
+                }
+                RebuildError::Swap(_) => {
+                    swaps += 1;
+                    swaps < SWAPS_MAX
+                }
+                RebuildError::Handler(_) => false,
+            };
+            if !may_go_on {
                 break Err(error);
             }
             tracing::warn!(%error, subscription = %self.new.name, "the rebuild goes on after a pause");
             tokio::time::sleep(PAUSE).await;
         };
+        self.is_in_bulk.store(false, Ordering::Relaxed);
         turn.end().await;
         outcome
     }
@@ -219,12 +255,13 @@ impl<S: EventStore + Transactional> Rebuild<S> {
         swap: &impl Swap<S::Tx>,
     ) -> Result<Option<Position>, RebuildError> {
         loop {
-            // Whose checkpoint it is says whether the version is in use.
+            let has_turn = turn.beat().await?;
+            // Its checkpoint says whether the version is in use; also if that was done just before it was this node's turn.
             let marker = self.store.checkpoint_of(turn.partition()).await?;
             if marker != Checkpoint::START {
                 return Ok(Some(marker.position));
             }
-            if turn.beat().await? {
+            if has_turn {
                 break;
             }
             tokio::time::sleep(self.lease_for / 3).await;
@@ -243,6 +280,7 @@ impl<S: EventStore + Transactional> Rebuild<S> {
         swap: &impl Swap<S::Tx>,
     ) -> Result<Position, RebuildError> {
         self.build_in_bulk().await?;
+        self.make_all_partitions().await?;
         loop {
             let targets = self.targets().await?;
             build(&self.new, None, &targets).await?;
@@ -253,33 +291,41 @@ impl<S: EventStore + Transactional> Rebuild<S> {
         }
     }
 
+    /// How far the log is handled in bulk. It is decided once, so that whoever goes on does the same, and nobody who was overtaken
+    /// does anything else.
+    async fn bulk_until(&self) -> Result<Checkpoint, StoreError> {
+        let plan = Partition::whole(&format!("{}/plan", self.new.name));
+        let decided = self.store.checkpoint_of(&plan).await?;
+        if decided != Checkpoint::START {
+            return Ok(decided);
+        }
+        let until = match &self.bulk {
+            Some(_) => hindmost(&self.targets().await?),
+            None => Checkpoint::START,
+        };
+        let until = if until.position > NO_BULK { until } else { NO_BULK.into() };
+        self.store.advance(Advance::new(plan, Checkpoint::START, until)).await?;
+        Ok(until)
+    }
+
     /// Handles what there is, by key, unless that is done.
     async fn build_in_bulk(&self) -> Result<(), RebuildError> {
+        let until = self.bulk_until().await?;
         let has_begun = self.checkpoints(&self.new).await?.iter().any(|at| *at != Checkpoint::START);
-        if has_begun {
+        if until.position <= NO_BULK || has_begun {
             return Ok(());
         }
         let Some(Bulk { subscription, key }) = &self.bulk else {
-            // If it was begun, this says with how many workers.
-            let bulk = Partition::whole(&format!("{}/bulk", self.new.name));
-            return match self.store.checkpoint_of(&bulk).await? {
-                Checkpoint::START => Ok(()),
-                _ => Err(StoreError::because(StoreErrorKind::Other, REBUILD, BEGUN_IN_PARALLEL).into()),
-            };
+            return Err(StoreError::because(StoreErrorKind::Other, REBUILD, BEGUN_IN_PARALLEL).into());
         };
-        let until = loop {
-            let until = hindmost(&self.targets().await?);
-            if until == Checkpoint::START {
-                return Ok(());
-            }
-            self.is_in_bulk.store(true, Ordering::Relaxed);
+        self.is_in_bulk.store(true, Ordering::Relaxed);
+        loop {
             build(subscription, Some(key), &vec![until; subscription.partitions().count()]).await?;
-            let reached = self.checkpoints(subscription).await?;
-            if reached.iter().all(|at| at.position == until.position) {
-                break until;
+            if self.checkpoints(subscription).await?.iter().all(|at| at.position == until.position) {
+                break;
             }
             tokio::time::sleep(LOOK).await;
-        };
+        }
 
         // From here on it is one subscription, as far as all workers are.
         let mut tx = self.store.begin().await?;
@@ -296,6 +342,21 @@ impl<S: EventStore + Transactional> Rebuild<S> {
         self.store.commit(tx).await?;
         self.is_in_bulk.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes the checkpoints of partitions for which nothing has happened, so that nodes that come later find all of them.
+    async fn make_all_partitions(&self) -> Result<(), StoreError> {
+        let checkpoints = self.checkpoints(&self.new).await?;
+        if checkpoints.iter().all(|at| *at != Checkpoint::START) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        for (partition, at) in self.new.partitions().zip(checkpoints) {
+            if at == Checkpoint::START {
+                self.store.advance_in(&mut tx, Advance::new(partition, at, at)).await?;
+            }
+        }
+        self.store.commit(tx).await
     }
 
     /// How far each partition is to come: as far as the old version is, or else as the log goes.
@@ -385,7 +446,9 @@ impl<S: EventStore + Transactional> Rebuild<S> {
             self.store.rollback(tx).await?;
             return Err(RebuildError::Swap(Box::new(error)));
         }
-        let mut mark = Advance::new(Self::marker(&self.new), Checkpoint::START, reached.into());
+        // Also where nothing has happened yet it is not at the beginning.
+        let place = reached.max(Position(1));
+        let mut mark = Advance::new(Self::marker(&self.new), Checkpoint::START, place.into());
         mark.token = token;
         self.store.advance_in(&mut tx, mark).await?;
         if let Some(old) = &self.old {

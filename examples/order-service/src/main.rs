@@ -188,10 +188,12 @@ where
                 return built.map(drop).context("the spend of customers could not be built");
             }
             () = tokio::time::sleep(Duration::from_millis(200)) => {
-                let health = rebuild.health().await?;
-                bar.set_length(health.head.0);
-                bar.set_position(health.position.0);
-                bar.set_message(format!("building the spend of customers, {:.0} events/s", health.rate));
+                // A store that cannot be asked is waited for by the rebuild.
+                if let Ok(health) = rebuild.health().await {
+                    bar.set_length(health.head.0);
+                    bar.set_position(health.position.0);
+                    bar.set_message(format!("building the spend of customers, {:.0} events/s", health.rate));
+                }
             }
         }
     }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::checkpoint::Transactional;
 use crate::error::StoreError;
 use crate::lease::{Heartbeat, NodeId, Token};
@@ -45,20 +43,21 @@ impl<'s, S: Transactional> Turn<'s, S> {
         Ok(self.token.is_some())
     }
 
-    /// Goes on telling, and returns when the turn is over.
+    /// Goes on telling, and returns when it is told that the turn is over.
+    ///
+    /// Without an answer the node goes on: it may be its own work that keeps the store busy. What it does after others have taken
+    /// over is refused, because they have moved the checkpoints.
     pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
         let token = self.token;
-        let mut told = Instant::now();
         loop {
             tokio::time::sleep(self.lease_for / 3).await;
-            let begun = Instant::now();
-            match tokio::time::timeout(self.lease_for, self.beat()).await {
-                Ok(Ok(true)) if self.token == token => told = begun,
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if !error.is_transient() => return Err(error),
-                // Without an answer others may have taken over.
-                _ if told.elapsed() >= self.lease_for => return Ok(()),
-                _ => {}
+            match self.beat().await {
+                Ok(true) if self.token == token => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, partition = %self.partition, "the node could not tell that it is there");
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use factum::{Context, Envelope, Event, EventHandler, Flush, On, RecordedEvent, Swap};
+use factum::{Context, DecodeError, Envelope, Event, EventHandler, Flush, On, RecordedEvent, Swap};
 
 use super::{ReadError, ReadModel, Spend};
 use crate::domain::{Cents, CustomerId, OrderCancelled, OrderEvent, OrderPaid, OrderPlaced};
@@ -73,13 +73,17 @@ impl<R: ReadModel> Swap<R::Tx> for SpendInUse<R> {
 }
 
 /// Whose row an event changes: two who work on the events of different customers are not in each other's way.
-pub fn customer_of(event: &RecordedEvent) -> Option<String> {
-    match OrderEvent::decode(event).ok()? {
+///
+/// # Errors
+///
+/// [`DecodeError`], if the event cannot be read.
+pub fn customer_of(event: &RecordedEvent) -> Result<Option<String>, DecodeError> {
+    Ok(match OrderEvent::decode(event)? {
         OrderEvent::Placed(placed) => Some(placed.customer.0),
         OrderEvent::Paid(paid) => Some(paid.customer.0),
         OrderEvent::Cancelled(cancelled) => Some(cancelled.customer.0),
         _ => None,
-    }
+    })
 }
 
 fn add(gathered: &mut Gathered, customer: &CustomerId, spend: Spend) {
