@@ -15,7 +15,8 @@ use factum::memory::{MemoryStore, MemoryTx};
 use factum::postgres::{PostgresStore, PostgresTx};
 use factum::sqlite::{SqliteStore, SqliteTx};
 use factum::{
-    Context, Envelope, EventHandler, EventStore, Flush, On, OnFailure, Progress, Subscription, Transactional,
+    Context, Envelope, EventHandler, EventStore, Flush, On, OnFailure, Progress, Rebuild, RecordedEvent,
+    Subscription, Swap, Transactional,
 };
 use factum_benches::{
     Bench, CUSTOMERS, Deposited, LeastSql, Postgres, Raw, Sqlite, Turns, Withdrawn, append_deposits, deposits,
@@ -79,12 +80,31 @@ fn compare<'a, S, R>(
             .batch_events(batch_events)
     };
     let turns = turns.of("count", move |times| {
-        let subscription = move |id| projection(id, 1000).handler(Count(rows.clone()));
+        let subscription = move |id: Uuid| {
+            Subscription::transactional(format!("count-{id}"), store.clone(), OnFailure::stop())
+                .handler(Count(rows.clone()))
+        };
         caught_up(times, subscription, async move || assert_eq!(rows.taken().await, (1, i64::from(events))))
+    });
+    let turns = [1, 2].into_iter().fold(beside(turns), |turns, workers| {
+        turns.of(format!("rebuild totals, {workers} at once"), move |times| async move {
+            let mut took = Duration::ZERO;
+            for _ in 0..times {
+                let new = projection(Uuid::now_v7(), 10_000).handler(Totals(rows.clone()));
+                let by_customer = |event: &RecordedEvent| Ok(Some(event.stream.id().to_owned()));
+                let rebuild = Rebuild::new(store.clone(), &new).in_parallel(workers, by_customer);
+                let begin = Instant::now();
+                rebuild.run(&NobodyReads).await.expect("nothing fails");
+                took += begin.elapsed();
+                let cents = i64::from(events) * Deposited::sample().amount;
+                assert_eq!(rows.taken().await, (i64::from(CUSTOMERS), cents));
+            }
+            took
+        })
     });
     [1000, 10_000]
         .into_iter()
-        .fold(beside(turns), |turns, batch_events| {
+        .fold(turns, |turns, batch_events| {
             turns.of(format!("total per customer, by {batch_events}"), move |times| {
                 let subscription = move |id| projection(id, batch_events).handler(Totals(rows.clone()));
                 let cents = i64::from(events) * Deposited::sample().amount;
@@ -112,6 +132,17 @@ async fn caught_up<Cx: Send + 'static>(
         assert_eq!(health.behind, 0);
     }
     took
+}
+
+/// There is nobody to be led to the new rows.
+struct NobodyReads;
+
+impl<Tx: Send> Swap<Tx> for NobodyReads {
+    type Error = Infallible;
+
+    async fn swap(&self, _: &mut Tx) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 /// Looks at each event.

@@ -65,8 +65,13 @@ pub struct Subscription<Cx: Send + 'static = ()> {
     board: Arc<Board>,
 }
 
-/// How many events share a checkpoint at most, unless told otherwise.
+/// How many events share a checkpoint at most, unless told otherwise: where they may come again after a crash, and where they
+/// share a transaction.
 const BATCH_EVENTS: usize = 1000;
+const TRANSACTION_EVENTS: usize = 2000;
+
+/// How many events are read at once at least: a page has a price that does not depend on what is in it.
+const PAGE_EVENTS: usize = 5000;
 
 /// How nodes share the work.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +104,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         S: EventStore + Transactional<Tx = Cx> + Clone,
     {
         Self::begin(name.into(), Arc::new(store.clone()), Arc::new(ExactlyOnce(store)), on_failure)
+            .batch_events(TRANSACTION_EVENTS)
     }
 
     fn begin(
@@ -133,8 +139,12 @@ impl<Cx: Send + 'static> Subscription<Cx> {
         self
     }
 
-    /// How many events share one checkpoint at most; at least 1, and 1,000 unless told otherwise. Twice as many are in
-    /// memory at once: those that are handled, and the next ones, which are read meanwhile.
+    /// How many events share one checkpoint at most; at least 1. Unless told otherwise it is 2,000 where they share a transaction,
+    /// and 1,000 where as many may come again after a crash.
+    ///
+    /// They are read in pages of 5,000, or of so many if that is more, and of 16 MiB of payload at most. Two pages are in memory
+    /// at once: the one that is handled, and the next one, which is read meanwhile; a few more where
+    /// [partitions](Subscription::shared) share them.
     pub fn batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
         self
@@ -227,7 +237,8 @@ impl<Cx: Send + 'static> Subscription<Cx> {
 
     /// What is read, for all partitions that this process works on.
     fn pages(&self) -> Pages {
-        let read = ReadAll::after(Position::START).filter(self.filter()).limit(self.batch_events);
+        let page_events = self.batch_events.max(PAGE_EVENTS);
+        let read = ReadAll::after(Position::START).filter(self.filter()).limit(page_events);
         Pages::new(Arc::clone(&self.store), read, self.partition_count())
     }
 

@@ -143,7 +143,7 @@ pub(super) struct Settings {
     pub(super) on_failure: OnFailure,
     /// Whether what handlers did stays done when a later event fails.
     pub(super) outlives_a_failure: bool,
-    /// How many events share a checkpoint at most. As many are read at once.
+    /// How many events share a checkpoint at most. A page may have more.
     pub(super) batch_events: usize,
 }
 
@@ -344,7 +344,7 @@ impl Machine {
             self.commit_what_was_done()
         } else if self.next < self.events.len() {
             let is_tried = self.trial_of(self.next).is_some();
-            self.end = if is_tried { self.next + 1 } else { self.events.len() };
+            self.end = if is_tried { self.next + 1 } else { self.end_of_batch() };
             return;
         } else if self.parked.count > 0 && self.pages_since_look >= PAGES_BETWEEN_LOOKS {
             Now::LookForDue
@@ -449,10 +449,16 @@ impl Machine {
             self.now = Now::Finished(End::Stuck(self.seen.position));
             return;
         }
-        (self.begin, self.next, self.end) = (0, 0, events.len());
         (self.events, self.seen, self.is_end) = (events, checkpoint, end);
+        (self.begin, self.next) = (0, 0);
+        self.end = self.end_of_batch();
         self.pages_since_look = self.pages_since_look.saturating_add(1);
         self.ills = 0;
+    }
+
+    /// Where a batch ends that begins with the next event.
+    fn end_of_batch(&self) -> usize {
+        self.next.saturating_add(self.settings.batch_events).min(self.events.len())
     }
 
     fn handled(&mut self) {

@@ -32,7 +32,7 @@ const REBUILD: &str = "rebuild";
 
 /// How many events share a checkpoint while a projection is built, unless the subscription was told otherwise: nobody waits for
 /// one of them.
-const BATCH_EVENTS: usize = 5000;
+const BATCH_EVENTS: usize = 10_000;
 
 /// Up to this position nothing is done in bulk. It is not the beginning, from which a decision can be told.
 const NO_BULK: Position = Position(1);
@@ -135,7 +135,7 @@ impl<S: EventStore + Transactional> Rebuild<S> {
     pub fn new(store: S, new: &Subscription<S::Tx>) -> Self {
         let new = Subscription {
             is_rebuilding: true,
-            batch_events: if new.batch_events == super::BATCH_EVENTS {
+            batch_events: if new.batch_events == super::TRANSACTION_EVENTS {
                 BATCH_EVENTS
             } else {
                 new.batch_events

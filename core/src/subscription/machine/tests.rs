@@ -118,7 +118,9 @@ impl World {
 
     fn page(&self, after: Checkpoint) -> Page {
         let rest = self.log[..self.there].iter().filter(|event| event.position > after.position);
-        let events: Vec<_> = rest.take(self.batch_events).cloned().collect();
+        // Sometimes as many as a batch takes, sometimes more.
+        let page_events = self.batch_events + self.there % 3 * 2;
+        let events: Vec<_> = rest.take(page_events).cloned().collect();
         let last = self.log[..self.there].last().map_or(Checkpoint::START, Checkpoint::from);
         let checkpoint = events.last().map_or(last, Checkpoint::from);
         let end = checkpoint.position == last.position;
@@ -212,6 +214,10 @@ impl World {
     /// As a store does, and that nothing is passed over by it.
     fn commit(&mut self, commit: Commit) {
         let Commit { from, to, parked, settled } = commit;
+        let is_passed =
+            |event: &&RecordedEvent| event.position > from.position && event.position <= to.position;
+        let passed = self.log[..self.there].iter().filter(is_passed).count();
+        assert!(passed <= self.batch_events, "{passed} events share a checkpoint");
         assert_eq!(from.position, self.checkpoint.position, "it is moved from where it is");
         assert!(to.position >= from.position, "it is never moved back");
         let had: BTreeSet<_> = self.letters.keys().copied().collect();
