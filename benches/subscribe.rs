@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use factum::memory::{MemoryStore, MemoryTx};
 use factum::postgres::{PostgresStore, PostgresTx};
 use factum::sqlite::{SqliteStore, SqliteTx};
+use factum::store::ReadAll;
 use factum::{
-    Context, Envelope, EventHandler, EventStore, Flush, On, OnFailure, Progress, Rebuild, RecordedEvent,
-    Subscription, Swap, Transactional,
+    Checkpoint, Context, Envelope, EventHandler, EventStore, Flush, On, OnFailure, Progress, Rebuild,
+    RecordedEvent, Subscription, Swap, Transactional,
 };
 use factum_benches::{
     Bench, CUSTOMERS, Deposited, LeastSql, Postgres, Raw, Sqlite, Turns, Withdrawn, append_deposits, deposits,
@@ -73,6 +74,13 @@ fn compare<'a, S, R>(
             caught_up(times, subscription, async || ())
         })
     };
+    let turns = turns.of("read the feed", move |times| async move {
+        let begin = Instant::now();
+        for _ in 0..times {
+            read_feed(store, events).await;
+        }
+        begin.elapsed()
+    });
     let turns = effects(turns, "do nothing", |begun| begun.handler(Nothing));
     let turns = effects(turns, "pass over", |begun| begun.handler(NothingRare));
     let projection = move |id: Uuid, batch_events| {
@@ -113,6 +121,20 @@ fn compare<'a, S, R>(
             })
         })
         .run();
+}
+
+/// Reads the feed in the pages of a subscription, one after the other, and decodes nothing.
+async fn read_feed(store: &impl EventStore, events: u32) {
+    let (mut after, mut read) = (Checkpoint::START, 0);
+    loop {
+        let page = store.read_all(ReadAll::after(after).limit(5000)).await.expect("it can be read");
+        read += black_box(&page.events).len();
+        after = page.checkpoint;
+        if page.end {
+            break;
+        }
+    }
+    assert_eq!(read, events as usize);
 }
 
 /// How long it takes such subscriptions of new names to catch up, one after the other.

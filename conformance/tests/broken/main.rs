@@ -62,7 +62,9 @@ fn every_promise_catches_a_broken_store() {
 }
 
 caught! {
-    has_one_checkpoint: sharing::HasOneCheckpoint => lease::a_lone_node_has_every_partition;
+    has_one_checkpoint: sharing::HasOneCheckpoint =>
+        lease::a_lone_node_has_every_partition
+        rebuild::a_partition_that_was_not_begun_is_begun_later;
     robs_nodes: sharing::RobsNodes => lease::nodes_come_to_even_shares;
     checks_no_token: sharing::ChecksNoToken =>
         lease::a_step_needs_the_last_token
@@ -625,7 +627,26 @@ caught! {
         checkpoint::a_transaction_moves_several
         checkpoint::of_several_all_are_moved_or_none;
     takes_a_repetition_for_an_append: progress::TakesARepetitionForAnAppend =>
-        append_in::a_repetition_is_told_from_an_append;
+        append_in::a_repetition_is_told_from_an_append
+        inline::a_repeated_append_has_its_rows_once;
+    commits_without_the_step: progress::CommitsWithoutTheStep =>
+        rebuild::a_new_version_takes_the_place_of_the_old
+        rebuild::a_rebuild_that_is_given_up_goes_on
+        rebuild::several_nodes_rebuild_once
+        rebuild::a_rebuild_goes_on_as_it_has_begun
+        rebuild::a_swap_that_fails_can_be_done_again
+        rebuild::the_old_version_comes_back;
+    forgets_steps_in_transactions: progress::ForgetsStepsInTransactions =>
+        checkpoint::a_transaction_moves_several
+        rebuild::an_empty_log_is_rebuilt_once
+        rebuild::the_number_of_partitions_may_change;
+    appends_at_once_and_forgets_work: progress::AppendsAtOnceAndForgetsWork =>
+        inline::rows_are_there_with_the_append
+        inline::rows_of_a_long_append_are_there
+        inline::a_projection_that_fails_prevents_the_append
+        inline::a_spoilt_transaction_is_not_committed
+        inline::rows_belong_to_the_transaction
+        inline::rows_are_those_of_the_winners;
     looks_then_moves: progress::LooksThenMoves =>
         checkpoint::one_of_those_who_move_it_wins;
     moves_forward_only: progress::MovesForwardOnly =>

@@ -86,16 +86,18 @@ fn event() -> NewEvent {
     }
 }
 
-/// The law that a broken store is found to break, each of several times.
+/// The law that a broken store is found to break, in several histories. In a history that is short the fault may not have shown.
 fn laws_broken_by(fault: Fault) -> Vec<Law> {
     let judged = |seed| {
         let (history, log) = record(&SlowStore::new(fault), seed);
         let verdict: Result<Witness, Violation> = check(&history, &log);
-        let violation = verdict.expect_err("the fault is found");
+        let violation = verdict.err()?;
         println!("{fault:?}: {violation}");
-        violation.law
+        Some(violation.law)
     };
-    (0..3).map(judged).collect()
+    let laws: Vec<_> = (0..12).filter_map(judged).take(3).collect();
+    assert_eq!(laws.len(), 3, "the fault is found");
+    laws
 }
 
 #[test]

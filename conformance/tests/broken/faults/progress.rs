@@ -104,6 +104,45 @@ impl Fault for TakesARepetitionForAnAppend {
     }
 }
 
+/// Commits a transaction, and does not make the step that belongs to it.
+#[derive(Default)]
+pub(crate) struct CommitsWithoutTheStep;
+#[async_trait]
+impl Fault for CommitsWithoutTheStep {
+    async fn commit_with(&self, store: &MemoryStore, tx: MemoryTx, _: Advance) -> Result<(), StoreError> {
+        store.commit(tx).await
+    }
+}
+
+/// Makes no step in a transaction that goes on.
+#[derive(Default)]
+pub(crate) struct ForgetsStepsInTransactions;
+#[async_trait]
+impl Fault for ForgetsStepsInTransactions {
+    async fn advance_in(&self, _: &MemoryStore, _: &mut MemoryTx, _: Advance) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Appends outside the transaction, and forgets the work in it.
+#[derive(Default)]
+pub(crate) struct AppendsAtOnceAndForgetsWork;
+#[async_trait]
+impl Fault for AppendsAtOnceAndForgetsWork {
+    async fn append_in(
+        &self,
+        store: &MemoryStore,
+        _: &mut MemoryTx,
+        append: Append,
+    ) -> Result<Uncommitted, AppendError> {
+        store.append(append).await.map(Uncommitted::new)
+    }
+
+    async fn commit_alone(&self, _: &MemoryStore, _: MemoryTx) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// Moves checkpoints forward only.
 #[derive(Default)]
 pub(crate) struct MovesForwardOnly;
