@@ -7,7 +7,7 @@ use std::process::Command;
 const ORDERS: &str = "160";
 const RATE: &str = "30";
 /// How often nodes are killed that are at work.
-const KILLS: &str = "15";
+const KILLS: &str = "10";
 
 #[test]
 fn each_step_of_an_order_is_taken_once_on_postgres() {

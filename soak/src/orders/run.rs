@@ -192,8 +192,8 @@ impl<T: Target> Watch<'_, T> {
                 let (name, seconds) = (self.plan.kind.name(), self.begun.elapsed().as_secs());
                 println!("{name} {seconds:4} s: {ended} orders are over; {}", self.storm.done);
             }
-            // One more than have had their time, and all of them when four fifths of the orders are over.
-            let due = (1 + self.plan.kills * ended * 5 / (all * 4)).min(self.plan.kills);
+            // One more than have had their time, and all of them when three fifths of the orders are over: some do not hit.
+            let due = (1 + self.plan.kills * ended * 5 / (all * 3)).min(self.plan.kills);
             let said = if self.storm.done.kills.len() < due {
                 self.storm.strike()?
             } else {
