@@ -184,8 +184,9 @@ impl<S: EventStore + Transactional> Rebuild<S> {
         self
     }
 
-    /// Builds the new version and swaps it in, or waits until another node has done so, and returns how far it has come by
-    /// then. A store that cannot be reached is waited for.
+    /// Builds the new version and swaps it in, or waits until another node has done so, and returns how far it had come when it
+    /// was swapped in; where that is asked later, no less than the first position. A store that cannot be reached is waited
+    /// for.
     ///
     /// # Errors
     ///
