@@ -43,6 +43,13 @@ CREATE TABLE factum_archive (
         CHECK (num_nonnulls(schema_version, name, codec, payload, metadata) IN (0, 5))
 );
 
+CREATE TABLE factum_tags (
+    tag      text   NOT NULL COLLATE "C",
+    name     text   NOT NULL COLLATE "C",
+    position bigint NOT NULL,
+    CONSTRAINT factum_tags_pkey PRIMARY KEY (tag, name, position)
+);
+
 CREATE TABLE factum_checkpoints (
     subscription text        NOT NULL COLLATE "C",
     position     bigint      NOT NULL,
@@ -129,8 +136,190 @@ SELECT
     recorded_at
 FROM factum_events;
 
-CREATE FUNCTION factum_begin_append(lock_ms integer, idle_ms integer) RETURNS void
+CREATE FUNCTION factum_tags_of(metadata text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT json_array_elements_text(
+        regexp_replace(metadata, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u0001', 'g')::json -> 'tags'
+    )
+    WHERE metadata LIKE '%"tags":%'
+$$;
+
+CREATE FUNCTION factum_untag(of_category text, of_stream text, before bigint) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    DELETE FROM factum_tags AS t
+    USING (
+        SELECT e.name, e.position, factum_tags_of(e.metadata) AS tag
+        FROM (
+            SELECT name, position, metadata
+            FROM factum_events
+            WHERE category = of_category AND stream = of_stream AND version < before
+            UNION ALL
+            SELECT name, position, metadata
+            FROM factum_archive
+            WHERE category = of_category AND stream = of_stream AND version < before AND name IS NOT NULL
+        ) AS e
+    ) AS gone
+    WHERE t.tag = gone.tag AND t.name = gone.name AND t.position = gone.position
+$$;
+
+CREATE FUNCTION factum_names_tagged(of_tag text) RETURNS text[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    names text[] := '{}';
+    next text := '';
+BEGIN
+    LOOP
+        next := (SELECT t.name FROM factum_tags AS t WHERE t.tag = of_tag AND t.name > next ORDER BY t.name LIMIT 1);
+        EXIT WHEN next IS NULL;
+        names := names || next;
+    END LOOP;
+    RETURN names;
+END
+$$;
+
+CREATE FUNCTION factum_tagged(of_tags text[], of_name text, after bigint, most integer) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    at bigint := after;
+    farthest bigint;
+    nearest bigint;
+    missing integer := most;
+BEGIN
+    IF cardinality(of_tags) = 1 THEN
+        RETURN QUERY
+        SELECT t.position
+        FROM factum_tags AS t
+        WHERE t.tag = of_tags[1] AND t.name = of_name AND t.position > after
+        ORDER BY t.position
+        LIMIT most;
+        RETURN;
+    END IF;
+    -- Each tag says where its next event is. Nothing before the farthest of these can have all of the tags: so a rare tag leaps
+    -- over the events of one that many have.
+    WHILE missing > 0 LOOP
+        SELECT min(coalesce(n.position, -1)), max(n.position) INTO nearest, farthest
+        FROM unnest(of_tags) AS w (tag)
+        LEFT JOIN LATERAL (
+            SELECT t.position
+            FROM factum_tags AS t
+            WHERE t.tag = w.tag AND t.name = of_name AND t.position > at
+            ORDER BY t.position
+            LIMIT 1
+        ) AS n ON true;
+        EXIT WHEN nearest = -1;
+        IF nearest = farthest THEN
+            RETURN NEXT nearest;
+            missing := missing - 1;
+            at := nearest;
+        ELSE
+            at := farthest - 1;
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION factum_matching(query jsonb, after bigint, most integer) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+-- What the statistics say of a table that has just begun to grow is not worth a plan.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    item jsonb;
+    of_names text[];
+    of_tags text[];
+    of_name text;
+BEGIN
+    FOR item IN SELECT jsonb_array_elements(query) LOOP
+        of_names := ARRAY(SELECT jsonb_array_elements_text(item -> 'names'));
+        of_tags := ARRAY(SELECT jsonb_array_elements_text(item -> 'tags'));
+        IF cardinality(of_tags) > 0 THEN
+            IF cardinality(of_names) = 0 THEN
+                of_names := factum_names_tagged(of_tags[1]);
+            END IF;
+            FOREACH of_name IN ARRAY of_names LOOP
+                RETURN QUERY SELECT factum_tagged(of_tags, of_name, after, most);
+            END LOOP;
+        ELSE
+            RETURN QUERY
+            SELECT e.position
+            FROM (
+                SELECT position, name FROM factum_events
+                UNION ALL
+                SELECT position, name FROM factum_archive WHERE name IS NOT NULL
+            ) AS e
+            WHERE e.position > after AND (cardinality(of_names) = 0 OR e.name = ANY (of_names))
+            ORDER BY e.position
+            LIMIT most;
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION factum_breach(condition jsonb, OUT at_position bigint, OUT of_name text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    after bigint := condition -> 'after';
+    seen bigint[] := ARRAY(SELECT jsonb_array_elements(condition -> 'seen')::bigint);
+    event uuid := condition ->> 'event';
+BEGIN
+    IF event IS NOT NULL THEN
+        IF event IS DISTINCT FROM factum_event_at(after) THEN
+            at_position := after;
+            RETURN;
+        END IF;
+    END IF;
+    at_position := (
+        SELECT min(m.position)
+        FROM factum_matching(condition -> 'query', after, cardinality(seen) + 1) AS m (position)
+        WHERE m.position <> ALL (seen)
+    );
+    IF at_position IS NOT NULL THEN
+        SELECT e.name INTO of_name FROM factum_events AS e WHERE e.position = at_position;
+        IF NOT FOUND THEN
+            SELECT e.name INTO of_name FROM factum_archive AS e WHERE e.position = at_position;
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION factum_event_at(at_or_below bigint) RETURNS uuid
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (
+        SELECT e.event_id
+        FROM (
+            (
+                SELECT position, event_id
+                FROM factum_events
+                WHERE position <= at_or_below
+                ORDER BY position DESC
+                LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT position, event_id
+                FROM factum_archive
+                WHERE position <= at_or_below
+                ORDER BY position DESC
+                LIMIT 1
+            )
+        ) AS e
+        ORDER BY e.position DESC
+        LIMIT 1
+    );
+END
+$$;
+
+CREATE FUNCTION factum_begin_append(
+    lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[]
+) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    log integer := 'factum_events'::regclass::oid::integer;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         PERFORM factum_refuse_isolation();
@@ -144,7 +333,19 @@ BEGIN
         -- For whoever commits the transaction to know that there is something to tell.
         PERFORM set_config('factum.has_appended', 'yes', true);
     END IF;
-    PERFORM pg_advisory_xact_lock_shared(1717658484, 'factum_events'::regclass::oid::integer);
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock(1717658484, log);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(1717658484, log);
+    END IF;
+    FOR place IN 1 .. cardinality(claims) LOOP
+        -- The number of the table keeps the stores of several schemas apart.
+        IF are_exclusive[place] THEN
+            PERFORM pg_advisory_xact_lock(1717658485, claims[place] # log);
+        ELSE
+            PERFORM pg_advisory_xact_lock_shared(1717658485, claims[place] # log);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -177,16 +378,22 @@ END
 $$;
 
 CREATE FUNCTION factum_append(
-    lock_ms integer, idle_ms integer, of_category text, of_stream text, expected bigint,
-    ids uuid[], names text[], schema_versions integer[], codecs text[], payloads bytea[], metadatas text[]
-) RETURNS TABLE (at_position bigint, at_time timestamptz, last_version bigint, closed_by text, is_known boolean)
+    lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[],
+    of_category text, of_stream text, expected bigint, condition text,
+    ids uuid[], names text[], schema_versions integer[], codecs text[], payloads bytea[], metadatas text[],
+    tagged integer[], tags text[]
+) RETURNS TABLE (
+    at_position bigint, at_time timestamptz, last_version bigint, closed_by text, is_known boolean,
+    breach_position bigint, breach_name text
+)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
     last_name text;
     head bigint;
+    positions bigint[];
 BEGIN
-    PERFORM factum_begin_append(lock_ms, idle_ms);
+    PERFORM factum_begin_append(lock_ms, idle_ms, alone, claims, are_exclusive);
     SELECT e.version, e.name INTO last_version, last_name
     FROM factum_events AS e
     WHERE e.category = of_category AND e.stream = of_stream
@@ -197,8 +404,11 @@ BEGIN
     IF last_name IN ('factum.deleted', 'factum.archived') THEN
         closed_by := last_name;
     END IF;
+    IF condition IS NOT NULL THEN
+        SELECT b.at_position, b.of_name INTO breach_position, breach_name FROM factum_breach(condition::jsonb) AS b;
+    END IF;
     -- Where the version is the expected one, the ids are no repetition, and the constraint refuses those that are taken.
-    IF expected < 0 OR expected <> last_version OR closed_by IS NOT NULL THEN
+    IF expected < 0 OR expected <> last_version OR closed_by IS NOT NULL OR breach_position IS NOT NULL THEN
         is_known := EXISTS (
             SELECT FROM unnest(ids) AS i (id) WHERE (SELECT true FROM factum_events AS e WHERE e.event_id = i.id)
         );
@@ -208,6 +418,7 @@ BEGIN
     );
     IF is_known
         OR closed_by IS NOT NULL
+        OR breach_position IS NOT NULL
         OR last_version > 9223372036854775807 - cardinality(ids)
         OR NOT (CASE expected WHEN -2 THEN true WHEN -1 THEN last_version > 0 ELSE last_version = expected END)
     THEN
@@ -230,17 +441,26 @@ BEGIN
         IF at_position <= head THEN
             PERFORM factum_refuse_position(at_position, head);
         END IF;
+        positions := positions || at_position;
         RETURN NEXT;
     END LOOP;
+    IF cardinality(tags) > 0 THEN
+        INSERT INTO factum_tags (tag, name, position)
+        SELECT t.tag, names[t.event], positions[t.event] FROM unnest(tagged, tags) AS t (event, tag);
+    END IF;
 END
 $$;
 
 CREATE FUNCTION factum_append_group(
-    lock_ms integer, idle_ms integer,
+    lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[],
     appends integer[], categories text[], streams text[], expectations bigint[], counts integer[],
-    parts integer[], numbers integer[],
-    ids uuid[], names text[], schema_versions integer[], codecs text[], payloads bytea[], metadatas text[]
-) RETURNS TABLE (at_positions bigint[], at_time timestamptz, last_version bigint, closed_by text, is_known boolean)
+    conditions text[], parts integer[], numbers integer[],
+    ids uuid[], names text[], schema_versions integer[], codecs text[], payloads bytea[], metadatas text[],
+    tagged integer[], tags text[]
+) RETURNS TABLE (
+    at_positions bigint[], at_time timestamptz, last_version bigint, closed_by text, is_known boolean,
+    breach_position bigint, breach_name text
+)
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 SET enable_nestloop = off
@@ -252,7 +472,7 @@ DECLARE
     head bigint;
     now_ timestamptz;
 BEGIN
-    PERFORM factum_begin_append(lock_ms, idle_ms);
+    PERFORM factum_begin_append(lock_ms, idle_ms, alone, claims, are_exclusive);
     head := factum_head();
     now_ := clock_timestamp();
     RETURN QUERY
@@ -282,10 +502,18 @@ BEGIN
         WHERE (SELECT true FROM factum_events AS e WHERE e.event_id = i.id)
             OR (SELECT true FROM factum_archive AS e WHERE e.event_id = i.id)
     ),
+    breached AS MATERIALIZED (
+        SELECT c.append, b.at_position, b.of_name
+        FROM unnest(conditions) WITH ORDINALITY AS c (condition, append)
+        CROSS JOIN LATERAL factum_breach(c.condition::jsonb) AS b
+        WHERE c.condition IS NOT NULL AND b.at_position IS NOT NULL
+    ),
     refused AS MATERIALIZED (
         SELECT append FROM part WHERE NOT is_met OR closed_by IS NOT NULL
         UNION
         SELECT append FROM known
+        UNION
+        SELECT append FROM breached
     ),
     -- Positions are drawn here, after the versions are settled, in the order of the events.
     drawn AS MATERIALIZED (
@@ -310,8 +538,15 @@ BEGIN
         JOIN unnest(ids, names, schema_versions, codecs, payloads, metadatas) WITH ORDINALITY
             AS e (event_id, name, schema_version, codec, payload, metadata, place) ON e.place = d.place
         ORDER BY p.category, p.stream, d.version
+    ),
+    tagging AS (
+        INSERT INTO factum_tags (tag, name, position)
+        SELECT t.tag, names[t.event], d.position
+        FROM unnest(tagged, tags) AS t (event, tag)
+        JOIN drawn AS d ON d.place = t.event
     )
-    SELECT d.positions, now_, p.version, p.closed_by, p.append IN (SELECT append FROM known)
+    SELECT
+        d.positions, now_, p.version, p.closed_by, p.append IN (SELECT append FROM known), b.at_position, b.of_name
     FROM part AS p
     LEFT JOIN (
         SELECT
@@ -322,6 +557,7 @@ BEGIN
         GROUP BY part
         OFFSET 0
     ) AS d ON d.part = p.place
+    LEFT JOIN breached AS b ON b.append = p.append
     ORDER BY p.place;
 END
 $$;
@@ -403,6 +639,7 @@ BEGIN
         FROM factum_events
         WHERE category = of_category AND stream = of_stream;
     ELSE
+        PERFORM factum_untag(of_category, of_stream, last.version + 1);
         UPDATE factum_archive
         SET schema_version = NULL, name = NULL, codec = NULL, payload = NULL, metadata = NULL
         WHERE category = of_category AND stream = of_stream AND name IS NOT NULL;
@@ -476,6 +713,7 @@ BEGIN
     IF last.version IS NULL OR closed_by IS NOT NULL OR last.version < before THEN
         RETURN;
     END IF;
+    PERFORM factum_untag(of_category, of_stream, before);
     INSERT INTO factum_archive (position, version, recorded_at, event_id, category, stream)
     SELECT position, version, recorded_at, event_id, category, stream
     FROM factum_events

@@ -172,6 +172,38 @@ macro_rules! __promises {
                 events_are_committed_with_the_checkpoint,
                 positions_are_in_the_order_of_versions,
             }
+            /// Reading what matches a query over all streams, by names and tags.
+            matching [] {
+                a_query_finds_what_matches_it,
+                random_queries_find_what_matches_them,
+                finds_what_was_just_acknowledged,
+                what_is_settled_stays_as_it_is,
+                what_is_settled_names_its_event,
+                what_is_deleted_matches_no_more,
+                a_query_takes_tags_literally,
+                a_copy_finds_the_same,
+                what_is_not_committed_is_not_found,
+            }
+            /// Appends on the condition that nothing that matches a query came in between (law 3, without streams).
+            condition [] {
+                appends_where_the_condition_holds,
+                is_overtaken_by_what_matches,
+                is_not_overtaken_by_what_does_not_match,
+                nothing_matches_is_a_condition,
+                is_overtaken_by_what_is_committed_late,
+                a_repeat_answers_as_the_first_did,
+                what_is_expected_of_streams_is_demanded_too,
+                one_of_those_who_race_for_a_seat_gets_it,
+                one_of_those_who_have_seen_the_same_wins,
+                all_of_those_who_decide_on_other_things_win,
+                there_is_an_order_in_which_all_could_have_been_done_alone,
+                a_transaction_appends_on_a_condition,
+                those_who_decide_in_transactions_exclude_each_other,
+                what_is_deleted_overtakes_nobody,
+                refuses_a_condition_of_another_log,
+                refuses_a_query_that_is_too_large,
+                appends_with_many_tags_exclude_each_other_too,
+            }
             /// What holds up the feed: an append in an open transaction, until it ends (law 8).
             stall [] {
                 an_open_append_holds_the_feed_at_its_position,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use factum_core::store::{Append, Filter, ReadAll};
 use factum_core::{
-    EventId, EventStore, Expected, Metadata, NAME_BYTES_MAX, NewEvent, Position, StreamId, Version,
+    EventId, EventStore, Expected, Metadata, NAME_BYTES_MAX, NewEvent, Position, StreamId, Tag, Version,
 };
 use uuid::Uuid;
 
@@ -142,6 +142,7 @@ pub async fn metadata_comes_back_equal<F: Fixture>(fixture: F) {
         causation_id: Some(EventId::new()),
         actor: Some("user:42".into()),
         occurred_at: Some(time("2026-02-28T23:59:59.123456789Z")),
+        tags: [Tag::new("order:42").expect("a tag"), Tag::new("a \"b\" \\ ü").expect("a tag")].into(),
         fields: [("tenant".to_owned(), "acme".to_owned()), ("trace".to_owned(), "00-4bf9-01".to_owned())]
             .into(),
     };
@@ -156,11 +157,13 @@ pub async fn metadata_comes_back_equal<F: Fixture>(fixture: F) {
         Metadata { causation_id: Some(EventId(Uuid::nil())), ..none.clone() },
         Metadata { actor: whole.actor.clone(), ..none.clone() },
         Metadata { occurred_at: whole.occurred_at, ..none.clone() },
+        Metadata { tags: whole.tags.clone(), ..none.clone() },
         Metadata { fields: whole.fields.clone(), ..none.clone() },
         Metadata { correlation_id: None, ..whole.clone() },
         Metadata { causation_id: None, ..whole.clone() },
         Metadata { actor: None, ..whole.clone() },
         Metadata { occurred_at: None, ..whole.clone() },
+        Metadata { tags: none.tags.clone(), ..whole.clone() },
         Metadata { fields: none.fields.clone(), ..whole },
     ]
     .map(|metadata| NewEvent { metadata, ..event() });

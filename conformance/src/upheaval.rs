@@ -28,7 +28,6 @@
 
 mod check;
 mod client;
-mod dice;
 mod follow;
 mod journal;
 

@@ -9,7 +9,7 @@ use std::future::Future;
 use uuid::Uuid;
 
 use crate::envelope::{Envelope, RecordedEvent};
-use crate::metadata::EventId;
+use crate::metadata::{EventId, Metadata};
 
 tokio::task_local! {
     static CURRENT: Cause;
@@ -28,6 +28,14 @@ impl Cause {
     /// What is being handled by this task now, if anything is.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(|cause| *cause).ok()
+    }
+
+    /// Adds what is being handled now to what is known of an event, unless another cause was given.
+    pub(crate) fn complete(metadata: &mut Metadata) {
+        if let Some(cause) = Self::current() {
+            metadata.correlation_id.get_or_insert(cause.correlation_id);
+            metadata.causation_id.get_or_insert(cause.causation_id);
+        }
     }
 
     /// Runs `work` in the scope of this cause.

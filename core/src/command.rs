@@ -31,6 +31,11 @@ impl CommandId {
     pub fn event_id(self, stream: &StreamId, index: usize) -> EventId {
         EventId(Uuid::new_v5(&self.0, format!("{index} {stream}").as_bytes()))
     }
+
+    /// The id of the event number `index`, counted from 0, of a decision: which stream it is for is decided by then.
+    pub fn decided_event_id(self, index: usize) -> EventId {
+        EventId(Uuid::new_v5(&self.0, format!("decision {index}").as_bytes()))
+    }
 }
 
 /// Keeps keys apart from names that others have made version 5 UUIDs of: `Uuid::new_v5` of the URL namespace and

@@ -34,9 +34,10 @@ impl NewEvent {
     ///
     /// # Errors
     ///
-    /// [`Invalid::Encode`] if serde cannot write the content.
-    pub fn encode<E: Event>(event: &E, codec: Codec, metadata: Metadata) -> Result<Self, Invalid> {
+    /// [`Invalid::Encode`] if serde cannot write the content, [`Invalid::Name`] if a tag of it is none.
+    pub fn encode<E: Event>(event: &E, codec: Codec, mut metadata: Metadata) -> Result<Self, Invalid> {
         let event_type = event.event_type();
+        event.tag(&mut metadata.tags)?;
         let payload = event
             .encode(codec)
             .map_err(|source| Invalid::Encode { name: EventName::from(event_type), source })?;

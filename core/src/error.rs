@@ -26,6 +26,16 @@ pub struct Conflict {
     pub actual: Option<Version>,
 }
 
+/// Somebody else recorded an event that the decision would have wanted to know: it has to be made again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {name} at position {position} was recorded meanwhile, which the decision has not seen")]
+pub struct Overtaken {
+    /// The stored name of the first such event.
+    pub name: EventName,
+    /// Where it is.
+    pub position: Position,
+}
+
 /// Event ids of an append were used before, and not by the same append: some are recorded and some are not, or they
 /// are recorded elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +137,14 @@ pub enum Invalid {
         /// The version it has.
         schema_version: u32,
     },
+    /// A query has too many items, names and tags.
+    #[error("a query of {parts} items, names and tags is more than the {parts_max} a store takes")]
+    QueryTooLarge {
+        /// How many it has in all.
+        parts: usize,
+        /// How many it may have.
+        parts_max: usize,
+    },
     /// An expected version, or the versions of the new events, are past [`Version::MAX`].
     #[error("the versions of stream {stream} end at {}", Version::MAX)]
     VersionOverflow {
@@ -142,6 +160,9 @@ pub enum AppendError {
     /// Somebody else appended first.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// Somebody else recorded what the [condition](crate::store::Condition) of the append forbids.
+    #[error(transparent)]
+    Overtaken(#[from] Overtaken),
     /// Ids were used before, by another append.
     #[error(transparent)]
     IdReused(#[from] IdReused),
@@ -441,7 +462,10 @@ pub enum ExecuteError<E> {
     /// Somebody else won, as often as was to be tried, or the aggregate is not at the version the caller saw.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// One of the aggregate's events cannot be read.
+    /// Others recorded what a decision across streams depends on, as often as was to be tried.
+    #[error(transparent)]
+    Overtaken(#[from] Overtaken),
+    /// One of the events that the state is folded from cannot be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The input is one that no store accepts.

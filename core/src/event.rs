@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError};
 use crate::name::{self, InvalidName};
 use crate::retention::RESERVED_PREFIX;
+use crate::tag::Tag;
 
 /// A fact of the domain, or an enum of such facts. Derived by `#[derive(Event)]`.
 ///
@@ -28,6 +30,16 @@ pub trait Event: Sized + Send + Sync + 'static {
 
     /// Which of [`TYPES`](Event::TYPES) this value is.
     fn event_type(&self) -> &'static EventType;
+
+    /// Adds what this event is about to `tags`: what its type declares by `#[event(tag)]`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] if the text of a field makes none.
+    fn tag(&self, tags: &mut BTreeSet<Tag>) -> Result<(), InvalidName> {
+        let _ = tags;
+        Ok(())
+    }
 
     /// The bytes of the content, without its name.
     ///

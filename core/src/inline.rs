@@ -15,8 +15,8 @@ use crate::lease::{Heartbeat, Leases, NodeId, Share};
 use crate::metadata::EventId;
 use crate::partition::Partition;
 use crate::store::{
-    Append, Appended, CategoryPage, EventStore, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
-    Uncommitted,
+    Append, Appended, CategoryPage, EventStore, Matches, Page, ReadAll, ReadCategory, ReadMatching,
+    ReadStream, StreamPage, Uncommitted,
 };
 use crate::stream::{Position, StreamId, Version};
 use crate::timer::{DueTimers, Timer, Timers};
@@ -210,6 +210,10 @@ impl<S: EventStore + Transactional> EventStore for Inline<S> {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.store.read_all(read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.store.read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

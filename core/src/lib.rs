@@ -30,11 +30,13 @@ mod metadata;
 mod name;
 mod partition;
 mod process;
+mod query;
 mod repository;
 pub mod retention;
 pub mod store;
 mod stream;
 mod subscription;
+mod tag;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timer;
@@ -51,7 +53,7 @@ pub use self::dispatcher::{Dispatcher, EventFacts, HandlerError, HandlerFault};
 pub use self::envelope::{Envelope, NewEvent, RecordedEvent};
 pub use self::error::{
     AppendError, BoxError, Conflict, DecodeError, DecodeFault, ExecuteError, IdReused, Invalid, LoadError,
-    StoreError, StoreErrorKind, StreamClosed,
+    Overtaken, StoreError, StoreErrorKind, StreamClosed,
 };
 pub use self::event::{Event, EventName, EventType, Route};
 pub use self::handler::{Context, EventHandler, Flush, HandleError, Interest, On};
@@ -61,6 +63,7 @@ pub use self::metadata::{EventId, Metadata};
 pub use self::name::{InvalidName, NAME_BYTES_MAX, NameFault};
 pub use self::partition::Partition;
 pub use self::process::{Deadline, Decision, Issue, Process, ProcessError, ProcessManager, React};
+pub use self::query::{EventQuery, QueryItem};
 pub use self::repository::{Execute, Repository};
 pub use self::store::EventStore;
 pub use self::stream::{Expected, Position, StreamId, Version};
@@ -68,4 +71,5 @@ pub use self::subscription::{
     Health, NotReached, OnFailure, PartitionHealth, Rebuild, RebuildError, Retry, Subscription,
     SubscriptionError, Swap,
 };
+pub use self::tag::Tag;
 pub use self::timer::{DueTimers, Timer, Timers};

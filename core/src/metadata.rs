@@ -1,11 +1,13 @@
 //! What is known about an event beside its content: why it happened, who did it, when it was true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::tag::Tag;
 
 /// The identity of one event, the same wherever it goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Metadata {
     /// When it was true in the world, if that is not when it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<DateTime<Utc>>,
+    /// What it is about: those that its type declares, see [`Tag`], and others that the application gives it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<Tag>,
     /// Whatever else the application wants to keep.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
@@ -70,3 +75,51 @@ impl Metadata {
         if text == "{}" { Ok(Self::default()) } else { serde_json::from_str(text) }
     }
 }
+
+/// The methods by which whoever is about to record events says what is known of them. They are those of [`Execute`] and
+/// [`Decide`], which both have `metadata`.
+///
+/// [`Execute`]: crate::Execute
+/// [`Decide`]: crate::Decide
+macro_rules! metadata_methods {
+    () => {
+        /// Who gives the command: a name of at most 255 bytes without control characters.
+        pub fn actor(mut self, actor: impl Into<String>) -> Self {
+            self.metadata.actor = Some(actor.into());
+            self
+        }
+
+        /// When what the command tells was true in the world, if that is not now.
+        pub fn occurred_at(mut self, time: DateTime<Utc>) -> Self {
+            self.metadata.occurred_at = Some(time);
+            self
+        }
+
+        /// Something else that the events are about, beside the tags of their types.
+        pub fn tag(mut self, tag: Tag) -> Self {
+            self.metadata.tags.insert(tag);
+            self
+        }
+
+        /// A field of the events' metadata.
+        pub fn field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.metadata.fields.insert(name.into(), value.into());
+            self
+        }
+
+        /// The event that is the reason for the command. Not needed in a handler: there it is the event being handled.
+        pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+            let cause = cause.into();
+            self.metadata.correlation_id = Some(cause.correlation_id);
+            self.metadata.causation_id = Some(cause.causation_id);
+            self
+        }
+
+        /// All metadata of the events at once; replaces what was said before.
+        pub fn metadata(mut self, metadata: Metadata) -> Self {
+            self.metadata = metadata;
+            self
+        }
+    };
+}
+pub(crate) use metadata_methods;

@@ -63,7 +63,7 @@ impl Partition {
         if of <= 1 {
             return 0;
         }
-        u32::try_from(hash(text) % u64::from(of)).expect("less than a number of 32 bits")
+        u32::try_from(hash([text]) % u64::from(of)).expect("less than a number of 32 bits")
     }
 }
 
@@ -87,11 +87,11 @@ impl fmt::Debug for Partition {
     }
 }
 
-/// Never changes: which partition a stream belongs to is decided by it for ever. FNV-1a with 64 bits
+/// Of a text, which may be given in parts. Never changes: which partition a stream belongs to is decided by it for ever. FNV-1a with 64 bits
 /// (<http://www.isthe.com/chongo/tech/comp/fnv/>), whose low bits alone are uneven, so they are mixed as in `SplitMix64`
 /// (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-fn hash(text: &str) -> u64 {
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+pub(crate) fn hash<const N: usize>(text: [&str; N]) -> u64 {
+    let mut hash = text.iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

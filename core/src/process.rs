@@ -13,7 +13,9 @@ use crate::aggregate::{Aggregate, Events, Handle};
 use crate::checkpoint::Transactional;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, RecordedEvent};
-use crate::error::{Conflict, DecodeError, ExecuteError, IdReused, Invalid, StoreError, StreamClosed};
+use crate::error::{
+    Conflict, DecodeError, ExecuteError, IdReused, Invalid, Overtaken, StoreError, StreamClosed,
+};
 use crate::event::{Event, EventName};
 use crate::handler::Interest;
 use crate::repository::Repository;
@@ -169,6 +171,9 @@ pub enum ProcessError {
     /// Others were faster, again and again.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// Others recorded what a decision depends on, again and again.
+    #[error(transparent)]
+    Overtaken(#[from] Overtaken),
     /// What was to be recorded is not what a store accepts.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -193,6 +198,7 @@ impl ProcessError {
         Err(match error {
             ExecuteError::Rejected(error) => return Ok(error),
             ExecuteError::Conflict(error) => error.into(),
+            ExecuteError::Overtaken(error) => error.into(),
             ExecuteError::Decode(error) => error.into(),
             ExecuteError::Invalid(error) => error.into(),
             ExecuteError::IdReused(error) => error.into(),

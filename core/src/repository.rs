@@ -20,12 +20,13 @@ use crate::error::{
     StreamClosed,
 };
 use crate::event::Event;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, metadata_methods};
 use crate::name::InvalidName;
 use crate::process::Decision;
 use crate::retention::{Closing, TRUNCATED, is_reserved};
 use crate::store::{Append, Appended, EventStore, ReadStream, StreamPage, Uncommitted};
 use crate::stream::{Expected, StreamId, Version};
+use crate::tag::Tag;
 
 /// How often a decision is tried when others append to the same stream meanwhile, unless told otherwise.
 const ATTEMPTS: u32 = 3;
@@ -212,7 +213,7 @@ impl<A: Aggregate> Repository<A> {
     }
 
     fn in_store(&self) -> InStore {
-        InStore(Arc::clone(&self.store))
+        InStore::new(&self.store)
     }
 
     /// Folds the events of the stream for as long as `goes_on` says so of the next one.
@@ -323,6 +324,7 @@ impl<E> From<AppendError> for ExecuteError<E> {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict(error) => Self::Conflict(error),
+            AppendError::Overtaken(error) => Self::Overtaken(error),
             AppendError::IdReused(error) => Self::IdReused(error),
             AppendError::Closed(error) => Self::Closed(error),
             AppendError::Invalid(error) => Self::Invalid(error),
@@ -403,37 +405,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
         self
     }
 
-    /// Who gives the command: a name of at most 255 bytes without control characters.
-    pub fn actor(mut self, actor: impl Into<String>) -> Self {
-        self.metadata.actor = Some(actor.into());
-        self
-    }
-
-    /// When what the command tells was true in the world, if that is not now.
-    pub fn occurred_at(mut self, time: DateTime<Utc>) -> Self {
-        self.metadata.occurred_at = Some(time);
-        self
-    }
-
-    /// A field of the events' metadata.
-    pub fn field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.fields.insert(name.into(), value.into());
-        self
-    }
-
-    /// The event that is the reason for the command. Not needed in a handler: there it is the event being handled.
-    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
-        let cause = cause.into();
-        self.metadata.correlation_id = Some(cause.correlation_id);
-        self.metadata.causation_id = Some(cause.causation_id);
-        self
-    }
-
-    /// All metadata of the events at once; replaces what was said before.
-    pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.metadata = metadata;
-        self
-    }
+    metadata_methods!();
 }
 
 impl<A, C> Execute<'_, A, C>
@@ -487,10 +459,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
         log: &mut impl Log,
         handle: impl Fn(&A, &C) -> Result<Events<A::Event>, E> + Sync,
     ) -> Result<Loaded<A>, ExecuteError<E>> {
-        if let Some(cause) = Cause::current() {
-            self.metadata.correlation_id.get_or_insert(cause.correlation_id);
-            self.metadata.causation_id.get_or_insert(cause.causation_id);
-        }
+        Cause::complete(&mut self.metadata);
         let stream = self.stream.clone().map_err(Invalid::Name)?;
         let start = std::mem::replace(&mut self.start, Start::Load);
         let mut attempts_left = self.attempts;
@@ -604,7 +573,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
 }
 
 /// Where a command is decided: in the store, or in a transaction of it.
-trait Log: Send {
+pub(crate) trait Log: Send {
     fn read_stream(
         &mut self,
         read: ReadStream,
@@ -613,7 +582,13 @@ trait Log: Send {
     fn append(&mut self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
 }
 
-struct InStore(Arc<dyn EventStore>);
+pub(crate) struct InStore(Arc<dyn EventStore>);
+
+impl InStore {
+    pub(crate) fn new(store: &Arc<dyn EventStore>) -> Self {
+        Self(Arc::clone(store))
+    }
+}
 
 impl Log for InStore {
     async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {

@@ -1,6 +1,8 @@
 //! The storage edge: what a store is asked, and what it answers. Bytes in, bytes out.
 
 pub mod bookkeeping;
+mod claims;
+mod condition;
 pub mod group;
 mod recent;
 pub mod retry;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use self::claims::Claims;
+pub use self::condition::{Condition, Matches, ReadMatching};
 pub use self::recent::Recent;
 pub use self::wake::Wake;
 use crate::aggregate::Loaded;
@@ -70,6 +74,20 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// Reading changes nothing.
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError>;
+
+    /// The events that match a query, over all streams, in the order of their positions, up to a limit.
+    ///
+    /// It has what is recorded when it is asked, and says up to where that is all there will ever be. Events of archived
+    /// streams are among them, deleted ones are not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reading changes nothing.
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError>;
 
     /// The event with this id, whichever stream it is in.
     ///
@@ -134,6 +152,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         (**self).read_all(read).await
     }
 
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        (**self).read_matching(read).await
+    }
+
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
         (**self).find_event(id).await
     }
@@ -156,6 +178,7 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 #[must_use = "an append happens when a store is given it"]
 pub struct Append {
     streams: Vec<StreamAppend>,
+    condition: Option<Condition>,
 }
 
 /// The part of an append that goes to one stream.
@@ -172,13 +195,25 @@ pub struct StreamAppend {
 impl Append {
     /// `events` for `stream`, if it is as `expected`.
     pub fn to(stream: StreamId, expected: Expected, events: Vec<NewEvent>) -> Self {
-        Self { streams: vec![StreamAppend { stream, expected, events }] }
+        Self { streams: vec![StreamAppend { stream, expected, events }], condition: None }
     }
 
     /// And, in the same append, `events` for another `stream`.
     pub fn and(mut self, stream: StreamId, expected: Expected, events: Vec<NewEvent>) -> Self {
         self.streams.push(StreamAppend { stream, expected, events });
         self
+    }
+
+    /// Only if `condition` holds, too.
+    pub fn only_if(mut self, mut condition: Condition) -> Self {
+        condition.seen.sort_unstable();
+        self.condition = Some(condition);
+        self
+    }
+
+    /// What it demands of the whole log.
+    pub const fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
     }
 
     /// Its parts, in the order in which their events get positions.
@@ -213,6 +248,7 @@ impl Append {
         for part in &self.streams {
             part.check_versions()?;
         }
+        self.condition.iter().try_for_each(Condition::check)?;
         self.events().try_for_each(|event| event.check(limits))
     }
 

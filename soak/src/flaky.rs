@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use factum_core::store::{
-    Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage, Uncommitted,
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
@@ -160,6 +161,10 @@ impl<S: EventStore> EventStore for Flaky<S> {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.store.read_all(read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.store.read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

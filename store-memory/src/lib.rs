@@ -7,7 +7,7 @@ mod retention;
 mod transfer;
 mod tx;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,14 +17,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
 use factum_core::store::bookkeeping::Bookkeeping;
-use factum_core::store::verdict::{History, Place, judge};
+use factum_core::store::verdict::{Breach, History, Place, first_breach, judge};
 use factum_core::store::{
-    Append, Appended, CategoryPage, Cursor, Limits, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
-    Uncommitted, Wake,
+    Append, Appended, CategoryPage, Condition, Cursor, Limits, Matches, Page, ReadAll, ReadCategory,
+    ReadMatching, ReadStream, StreamPage, Uncommitted, Wake,
 };
 use factum_core::{
-    Advance, AppendError, Checkpoint, EventId, EventStore, Partition, Position, RecordedEvent, StoreError,
-    StreamId, Transactional, Version,
+    Advance, AppendError, Checkpoint, EventId, EventQuery, EventStore, Partition, Position, QueryItem,
+    RecordedEvent, StoreError, StreamId, Tag, Transactional, Version,
 };
 
 pub use self::tx::MemoryTx;
@@ -52,6 +52,8 @@ struct Log {
     erased: HashSet<usize>,
     streams: HashMap<StreamId, StreamLog>,
     ids: HashMap<EventId, usize>,
+    /// The events that were recorded with a tag.
+    tagged: HashMap<Tag, Vec<usize>>,
     /// How many times a stream was deleted, archived, restored or truncated.
     changes: u64,
     /// What is kept for subscriptions.
@@ -132,6 +134,13 @@ impl EventStore for MemoryStore {
             _ => after,
         };
         Ok(Page { events, checkpoint, end })
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        let log = self.read();
+        let (events, end) = page(log.matching(&read.query, read.after), |_| true, read.limit, read.bytes);
+        // Whoever writes has the log to himself, so all of it is settled.
+        Ok(Matches { events, settled: log.checkpoint_at(log.head()), end })
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {
@@ -309,6 +318,9 @@ impl Log {
     fn record(&mut self, event: RecordedEvent) {
         let at = self.events.len();
         self.ids.insert(event.id, at);
+        for tag in &event.metadata.tags {
+            self.tagged.entry(tag.clone()).or_default().push(at);
+        }
         self.streams.entry(event.stream.clone()).or_default().places.push(at);
         self.events.push(event);
     }
@@ -322,6 +334,32 @@ impl Log {
     /// The index of the first event after a position.
     fn index_after(&self, position: Position) -> usize {
         self.events.partition_point(|event| event.position <= position)
+    }
+
+    /// The events after a position that match a query, in order.
+    fn matching<'a>(
+        &'a self,
+        query: &'a EventQuery,
+        after: Position,
+    ) -> impl Iterator<Item = &'a RecordedEvent> {
+        let first = self.index_after(after);
+        let tagged: Option<Vec<_>> = query.items().iter().map(|item| self.rarest_tag(item)).collect();
+        let candidates: Box<dyn Iterator<Item = usize>> = match tagged {
+            Some(lists) => {
+                let rest = lists.iter().flat_map(|list| &list[list.partition_point(|&at| at < first)..]);
+                Box::new(rest.copied().collect::<BTreeSet<_>>().into_iter())
+            }
+            // An item without tags may match anything.
+            None => Box::new(first..self.events.len()),
+        };
+        let left = candidates.filter(|at| !self.erased.contains(at)).map(|at| &self.events[at]);
+        left.filter(|event| query.matches(&event.name, &event.metadata.tags))
+    }
+
+    /// The events with that tag of the item which the fewest have; `None` if it has no tags.
+    fn rarest_tag(&self, item: &QueryItem) -> Option<&[usize]> {
+        let tagged = item.tags.iter().map(|tag| self.tagged.get(tag).map_or(&[][..], Vec::as_slice));
+        tagged.min_by_key(|events| events.len())
     }
 
     fn head(&self) -> Position {
@@ -347,6 +385,14 @@ impl History for Log {
     fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
         Closing::of_event(self.last_of(stream)?.name.as_str())
     }
+
+    fn breach_of(&self, condition: &Condition) -> Option<Breach> {
+        let Condition { query, after, .. } = condition;
+        if let Err(error) = after.check(self.checkpoint_at(after.position).event_id, "append") {
+            return Some(Breach::OtherLog(error));
+        }
+        first_breach(condition, self.matching(query, after.position))
+    }
 }
 
 /// The log as a transaction sees it.
@@ -368,6 +414,10 @@ impl History for Within<'_> {
 
     fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
         self.log.closing_of(stream)
+    }
+
+    fn breach_of(&self, condition: &Condition) -> Option<Breach> {
+        self.log.breach_of(condition).or_else(|| first_breach(condition, &self.tx.events))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Appending: one statement, one round trip, one commit; many appends at once where many wait.
 //!
-//! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 3), which take the
+//! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 9), which take the
 //! lock of appends and then look, in a snapshot that is younger than the lock; and the last word is that of the unique
 //! constraints. What they refuse is judged here, by the rule that all stores share.
 
@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum_core::retention::Closing;
 use factum_core::store::group::{CommitGroup, Turn};
-use factum_core::store::verdict::{KnownHistory, Place, judge};
-use factum_core::store::{Append, Appended, StreamAppend};
+use factum_core::store::verdict::{Breach, KnownHistory, Place, judge};
+use factum_core::store::{Append, Appended, Claims, Condition, StreamAppend};
 use factum_core::{
-    AppendError, EventId, Expected, NewEvent, Position, StoreError, StoreErrorKind, StreamId, Version,
+    AppendError, EventId, EventName, Expected, NewEvent, Overtaken, Position, StoreError, StoreErrorKind,
+    StreamId, Version,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -145,19 +146,26 @@ impl<'a> Run<'a> {
             return Ok(written.pop().expect("one append has one outcome"));
         };
         let columns = Columns::of(&part.events);
+        let claims = ClaimColumns::of(&Claims::of(append));
         let rows = sqlx::query_file!(
             "src/sql/append.sql",
             self.lock_ms,
             self.idle_ms as Option<i32>,
+            claims.alone,
+            &claims.keys,
+            &claims.are_exclusive,
             part.stream.category(),
             part.stream.id(),
             expectation(part.expected),
+            condition_json(append) as Option<String>,
             &columns.ids,
             &columns.names as &[&str],
             &columns.schema_versions,
             &columns.codecs as &[&str],
             &columns.payloads as &[&[u8]],
             &columns.metadata,
+            &columns.tagged,
+            &columns.tags as &[&str],
         )
         .fetch_all(&mut *connection);
         let rows = self.answer(rows).await?;
@@ -165,7 +173,9 @@ impl<'a> Run<'a> {
         let before = first.last_version.ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
         if first.at_position.is_none() {
             let facts = [Facts::new(before, first.closed_by.as_deref(), first.is_known)];
-            return self.refuse(connection, append, &facts).await;
+            let breach =
+                BreachColumns { position: first.breach_position, name: first.breach_name.as_deref() };
+            return self.refuse(connection, append, &facts, breach).await;
         }
         let positions = rows.iter().map(|row| row.at_position.map(|at| Position(number(at))));
         let positions: Vec<_> = positions.collect::<Option<_>>().unwrap_or_default();
@@ -190,15 +200,25 @@ impl<'a> Run<'a> {
         });
         let (of_part, numbers): (Vec<i32>, Vec<i32>) = events.map(|(part, number, _)| (part, number)).unzip();
         let columns = Columns::of(parts.iter().flat_map(|(_, part)| &part.events));
+        let mut claims = Claims::default();
+        for append in group {
+            claims.join(&Claims::of(append));
+        }
+        let claims = ClaimColumns::of(&claims);
+        let conditions: Vec<_> = group.iter().map(condition_json).collect();
         let rows = sqlx::query_file!(
             "src/sql/append_group.sql",
             self.lock_ms,
             self.idle_ms as Option<i32>,
+            claims.alone,
+            &claims.keys,
+            &claims.are_exclusive,
             &parts.iter().map(|&(append, _)| place(append)).collect::<Vec<_>>(),
             &each(|part| part.stream.category()) as &[&str],
             &each(|part| part.stream.id()) as &[&str],
             &parts.iter().map(|(_, part)| expectation(part.expected)).collect::<Vec<_>>(),
             &parts.iter().map(|(_, part)| length(part.events.len())).collect::<Vec<_>>(),
+            &conditions as &[Option<String>],
             &of_part,
             &numbers,
             &columns.ids,
@@ -207,6 +227,8 @@ impl<'a> Run<'a> {
             &columns.codecs as &[&str],
             &columns.payloads as &[&[u8]],
             &columns.metadata,
+            &columns.tagged,
+            &columns.tags as &[&str],
         )
         .fetch_all(&mut *connection);
         let rows = self.answer(rows).await?;
@@ -234,7 +256,10 @@ impl<'a> Run<'a> {
             let facts: Vec<_> = iter::zip(&rows, befores)
                 .map(|(row, before)| Facts::new(before, row.closed_by.as_deref(), row.is_known))
                 .collect();
-            let refused = self.refuse(connection, append, &facts).await;
+            let first = rows.first().ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
+            let breach =
+                BreachColumns { position: first.breach_position, name: first.breach_name.as_deref() };
+            let refused = self.refuse(connection, append, &facts, breach).await;
             outcomes.push(match refused {
                 // The others are committed already: this one alone was not, and its fault is not theirs.
                 Err(error) if self.is_commit && !self.database.is_pooled() => {
@@ -262,8 +287,13 @@ impl<'a> Run<'a> {
         connection: &mut PgConnection,
         append: &Append,
         facts: &[Facts],
+        breach: BreachColumns<'_>,
     ) -> Result<Written, StoreError> {
         let mut history = KnownHistory::default();
+        if let (Some(condition), Some(position)) = (append.condition(), breach.position) {
+            let breach = self.breach(connection, condition, position, breach.name).await?;
+            history.note_breach(condition.clone(), breach);
+        }
         for (part, facts) in iter::zip(append.streams(), facts) {
             facts.note(&mut history, &part.stream);
         }
@@ -274,6 +304,31 @@ impl<'a> Run<'a> {
             Some(outcome) => Ok(Written { outcome, positions: Vec::new() }),
             // Two descriptions of one rule, and they disagree.
             None => Err(Fault::Unconfirmed.during(APPEND)),
+        }
+    }
+
+    /// What has broken a condition, from what the database says of it.
+    async fn breach(
+        &self,
+        connection: &mut PgConnection,
+        condition: &Condition,
+        position: i64,
+        name: Option<&str>,
+    ) -> Result<Breach, StoreError> {
+        if let Some(name) = name {
+            let name = EventName::new(name.to_owned())
+                .map_err(|source| Fault::BadName { name: name.to_owned(), source }.during(APPEND))?;
+            return Ok(Breach::Overtaken(Overtaken { name, position: Position(number(position)) }));
+        }
+        let found = sqlx::query_file_scalar!("src/sql/event_at.sql", position).fetch_one(connection);
+        let found = self.database.within(APPEND, found).await?;
+        match condition.after.check(found.map(EventId), APPEND) {
+            Err(error) => {
+                self.database.tracker.doubt();
+                Ok(Breach::OtherLog(error))
+            }
+            // The two looks were not at one log.
+            Ok(()) => Err(StoreError::new(StoreErrorKind::Busy, APPEND)),
         }
     }
 
@@ -294,6 +349,7 @@ impl<'a> Run<'a> {
             Facts::new(row.version, closed_by, None).note(&mut history, stream);
         }
         self.look_up_places(connection, append, &mut history).await?;
+        // Its condition is looked at when it is tried again.
         Ok(decide(append, &history))
     }
 
@@ -379,6 +435,37 @@ impl Facts {
     }
 }
 
+/// What has broken the condition of an append, as the functions of the database say it: without a name if the log is another one.
+struct BreachColumns<'a> {
+    position: Option<i64>,
+    name: Option<&'a str>,
+}
+
+fn condition_json(append: &Append) -> Option<String> {
+    append.condition().map(|condition| condition.to_json().to_string())
+}
+
+/// The most claims that are locked one by one: the server has room for some thousands, over all who append.
+pub(crate) const CLAIMS_MAX: usize = 256;
+
+/// Claims as the functions of the database take them.
+struct ClaimColumns {
+    /// Whether it has the log to itself.
+    alone: bool,
+    keys: Vec<i32>,
+    are_exclusive: Vec<bool>,
+}
+
+impl ClaimColumns {
+    fn of(claims: &Claims) -> Self {
+        if claims.has_everything() || claims.len() > CLAIMS_MAX {
+            return Self { alone: true, keys: Vec::new(), are_exclusive: Vec::new() };
+        }
+        let (keys, are_exclusive) = claims.keys().unzip();
+        Self { alone: false, keys, are_exclusive }
+    }
+}
+
 /// An expectation as the functions of the database take it.
 pub(crate) fn expectation(expected: Expected) -> i64 {
     match expected {
@@ -406,6 +493,9 @@ struct Columns<'a> {
     codecs: Vec<&'a str>,
     payloads: Vec<&'a [u8]>,
     metadata: Vec<String>,
+    /// The tags of all events, and for each the number of its event.
+    tagged: Vec<i32>,
+    tags: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -417,8 +507,14 @@ impl<'a> Columns<'a> {
             codecs: Vec::new(),
             payloads: Vec::new(),
             metadata: Vec::new(),
+            tagged: Vec::new(),
+            tags: Vec::new(),
         };
-        for event in events {
+        for (index, event) in events.into_iter().enumerate() {
+            for tag in &event.metadata.tags {
+                columns.tagged.push(place(index));
+                columns.tags.push(tag.as_str());
+            }
             columns.ids.push(event.id.0);
             columns.names.push(event.name.as_str());
             let schema_version = i32::try_from(event.schema_version);

@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgPool};
 use tokio::time::timeout;
 
 use crate::PostgresStore;
+use crate::append::CLAIMS_MAX;
 use crate::database::{Database, Settings};
 use crate::error::store_error;
 
@@ -212,6 +213,7 @@ impl Builder {
             lanes: self.lanes,
             alone_max: self.lanes,
             streams_are_shared: false,
+            claims_max: CLAIMS_MAX,
             patience: self.settings.patience,
             ..GroupLimits::default()
         };

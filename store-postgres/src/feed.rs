@@ -253,6 +253,11 @@ impl Tracker {
         self.settled.send_modify(|_| ());
     }
 
+    /// What is settled was said of another log: somebody had better look before it is relied on again.
+    pub(crate) fn doubt(&self) {
+        self.state().looked = None;
+    }
+
     /// Told of every step of what is settled, and of every hint.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Position> {
         self.settled.subscribe()

@@ -41,7 +41,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use factum_core::store::group::{GroupCommit, GroupLimits};
 use factum_core::store::{
-    Append, Appended, CategoryPage, Limits, Page, ReadAll, ReadCategory, ReadStream, StreamPage,
+    Append, Appended, CategoryPage, Limits, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage,
 };
 use factum_core::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError};
 use sqlx::PgPool;
@@ -204,6 +205,10 @@ impl EventStore for PostgresStore {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         read::read_all(self.database(), read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        read::read_matching(self.database(), read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use factum_core::store::{
-    CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, Recent, StreamPage,
+    CategoryPage, Cursor, Filter, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream, Recent,
+    StreamPage,
 };
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StreamId, Version};
 use sqlx::postgres::PgRow;
@@ -71,6 +72,45 @@ pub(crate) async fn read_stream_on(
             page::fill(database, READ, budget, 0, connection.fetch_many(Prepared(rows))).await
         }
     }
+}
+
+/// See [`EventStore::read_matching`](factum_core::EventStore::read_matching).
+///
+/// What was settled before the read began is there in whole. What is above may have holes, of appends that are not committed
+/// yet: whoever decides on it says what of it he has seen.
+pub(crate) async fn read_matching(database: &Database, read: ReadMatching) -> Result<Matches, StoreError> {
+    if !database.tracker.has_looked() {
+        // Else nothing is settled, and the condition of every decision names all that it has seen.
+        refresh(database, READ).await?;
+    }
+    let query = read.query.to_json().to_string();
+    let matches = database.retrying(READ, || look_for(database, &read, &query)).await?;
+    let settled = matches.settled.position;
+    let unsettled = matches.events.iter().filter(|event| event.position > settled).count();
+    if unsettled > UNSETTLED_MAX {
+        // Others append, and nobody in this process reads the feed. The next read names less.
+        refresh(database, READ).await?;
+    }
+    Ok(matches)
+}
+
+async fn look_for(database: &Database, read: &ReadMatching, query: &str) -> Result<Matches, StoreError> {
+    let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
+    // One more tells whether there are further ones.
+    let most = i32::try_from(budget.rows().saturating_add(1)).unwrap_or(i32::MAX);
+    let mut lease = database.lease(READ).await?;
+    // First this, then the look: so what is settled is seen.
+    let settled = database.tracker.ticket().settled;
+    let rows =
+        sqlx::query_file!("src/sql/read_matching.sql", query, column(read.after.0), most, column(settled));
+    let mut rows = lease.fetch_many(Prepared(rows));
+    let first = database.within(READ, page::next(&mut rows)).await?;
+    let first = first.ok_or_else(|| Fault::Headless.during(READ))?;
+    let settled_id: Option<Uuid> = first.try_get_unchecked(0).map_err(|error| store_error(READ, error))?;
+    let page = page::fill(database, READ, budget, 1, rows).await?;
+    lease.put_back_if(page.is_drained);
+    let settled = Checkpoint { position: Position(settled), event_id: settled_id.map(EventId) };
+    Ok(Matches { events: page.events, settled, end: page.is_drained && page.is_last })
 }
 
 /// See [`EventStore::find_event`](factum_core::EventStore::find_event).
@@ -142,6 +182,9 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         }
     }
 }
+
+/// How many events a read may find above what is settled before it looks what is settled by now.
+const UNSETTLED_MAX: usize = 100;
 
 struct Look {
     page: Page,

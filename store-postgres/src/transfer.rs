@@ -117,19 +117,19 @@ impl Import for PostgresImport {
     async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
         check_records(&records, self.last)?;
         let Some(first) = records.first().map(Record::position) else { return Ok(()) };
-        let (mut live, mut apart) = (CopyRows::new(), CopyRows::new());
+        let (mut live, mut apart, mut tags) = (CopyRows::new(), CopyRows::new(), CopyRows::new());
         for record in &records {
             let rows = match record {
                 Record::Live(_) => &mut live,
                 Record::Archived(_) | Record::Erased(_) => &mut apart,
             };
-            rows.add(record).map_err(|error| {
+            rows.add(record).and_then(|()| tags.add_tags(record)).map_err(|error| {
                 let source = error.into();
                 TransferError::Invalid { at: record.position(), source }
             })?;
             self.last = record.position();
         }
-        for (rows, sql) in [(live, COPY_EVENTS), (apart, COPY_ARCHIVE)] {
+        for (rows, sql) in [(live, COPY_EVENTS), (apart, COPY_ARCHIVE), (tags, COPY_TAGS)] {
             self.copy(sql, rows).await.map_err(|error| {
                 // Of ids and versions that are there twice in one table, the constraints know.
                 if is_unique_violation(&error) {
@@ -325,6 +325,7 @@ const COPY_EVENTS: &str = "COPY factum_events (position, version, recorded_at, e
     stream, name, codec, payload, metadata) FROM STDIN (FORMAT binary)";
 const COPY_ARCHIVE: &str = "COPY factum_archive (position, version, recorded_at, event_id, schema_version, category, \
     stream, name, codec, payload, metadata) FROM STDIN (FORMAT binary)";
+const COPY_TAGS: &str = "COPY factum_tags (tag, name, position) FROM STDIN (FORMAT binary)";
 
 /// Rows in the binary form of `COPY`, which the manual of Postgres describes under that command.
 struct CopyRows {
@@ -364,6 +365,20 @@ impl CopyRows {
                 (0..4).try_for_each(|_| self.field(None))
             }
         }
+    }
+
+    /// What the event is about: a row for each tag.
+    fn add_tags(&mut self, record: &Record) -> Result<(), TryFromIntError> {
+        const COLUMNS: i16 = 3;
+        let (Record::Live(event) | Record::Archived(event)) = record else { return Ok(()) };
+        for tag in &event.metadata.tags {
+            self.rows += 1;
+            self.bytes.extend(COLUMNS.to_be_bytes());
+            self.field(Some(tag.as_str().as_bytes()))?;
+            self.field(Some(event.name.as_str().as_bytes()))?;
+            self.field(Some(&i64::try_from(event.position.0)?.to_be_bytes()))?;
+        }
+        Ok(())
     }
 
     fn place(

@@ -11,7 +11,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
 use factum_core::store::group::{CommitGroup, Turn};
 use factum_core::store::verdict::{KnownHistory, judge};
-use factum_core::store::{Append, Appended, Uncommitted};
+use factum_core::store::{Append, Appended, Condition, Uncommitted};
 use factum_core::transfer::Record;
 use factum_core::{
     AppendError, BoxError, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
@@ -71,22 +71,57 @@ async fn look_up(
     group: &[Append],
 ) -> Result<(KnownHistory, Position), StoreError> {
     let streams = distinct_streams(group);
-    let values = look_up_values(group, &streams);
-    match writer.run(LOOK_UP, values).await {
-        Ok(answers) => history_of(streams, answers),
+    let conditions = conditions_of(group);
+    let values = look_up_values(group, &streams, &conditions);
+    let sql = if conditions.is_empty() { LOOK_UP } else { LOOK_UP_WITH_CONDITIONS };
+    match writer.run(sql, values).await {
+        Ok(answers) => history_of(streams, &conditions, answers),
         Err(fault) => Err(database.explain("append", fault.error).await),
     }
 }
 
 /// The look-up of a group.
 const LOOK_UP: &str = concat!(include_str!("sql/look_up.sql"), include_str!("sql/look_up_in_tx.sql"));
+const LOOK_UP_WITH_CONDITIONS: &str = concat!(
+    include_str!("sql/look_up.sql"),
+    include_str!("sql/look_up_in_tx.sql"),
+    include_str!("sql/breaches.sql")
+);
+/// The same, in a transaction that has begun.
+const LOOK_UP_IN_TX: &str = include_str!("sql/look_up_in_tx.sql");
+const LOOK_UP_WITH_CONDITIONS_IN_TX: &str =
+    concat!(include_str!("sql/look_up_in_tx.sql"), include_str!("sql/breaches.sql"));
 
-fn look_up_values(group: &[Append], streams: &[&StreamId]) -> SqliteArguments {
-    Values::with_capacity(2).and(json_streams(streams)).and(json_ids(group)).done()
+fn look_up_values(group: &[Append], streams: &[&StreamId], conditions: &[&Condition]) -> SqliteArguments {
+    let values = Values::with_capacity(3).and(json_streams(streams)).and(json_ids(group));
+    if conditions.is_empty() {
+        return values.done();
+    }
+    let conditions: serde_json::Value = conditions.iter().map(|condition| condition.to_json()).collect();
+    values.and(conditions.to_string()).done()
+}
+
+/// The conditions of the group, each once.
+fn conditions_of(group: &[Append]) -> Vec<&Condition> {
+    let mut conditions: Vec<&Condition> = Vec::new();
+    for condition in group.iter().filter_map(Append::condition) {
+        if !conditions.contains(&condition) {
+            conditions.push(condition);
+        }
+    }
+    conditions
 }
 
 /// What the answers of a look-up say, and the last position ever used.
-fn history_of(streams: Vec<&StreamId>, mut answers: Answers) -> Result<(KnownHistory, Position), StoreError> {
+fn history_of(
+    streams: Vec<&StreamId>,
+    conditions: &[&Condition],
+    mut answers: Answers,
+) -> Result<(KnownHistory, Position), StoreError> {
+    let breaches = if conditions.is_empty() { Vec::new() } else { answers.pop().unwrap_or_default() };
+    if breaches.len() != conditions.len() {
+        return Err(corrupt("the look-up of conditions did not answer for each"));
+    }
     let places = answers.pop().unwrap_or_default();
     let versions = answers.pop().and_then(|mut rows| rows.pop());
     let versions = versions.ok_or_else(|| corrupt("the look-up of versions answered nothing"))?;
@@ -100,6 +135,11 @@ fn history_of(streams: Vec<&StreamId>, mut answers: Answers) -> Result<(KnownHis
         history.note_version(stream.clone(), Version(version));
         if let Some(closing) = closed_by.as_deref().and_then(Closing::of_event) {
             history.note_closing(stream.clone(), closing);
+        }
+    }
+    for (condition, row) in conditions.iter().zip(&breaches) {
+        if let Some(breach) = row::breach(condition, row)? {
+            history.note_breach((*condition).clone(), breach);
         }
     }
     for row in &places {
@@ -117,12 +157,17 @@ pub(crate) async fn append_in(
 ) -> Result<Uncommitted, AppendError> {
     let group = [append];
     let streams = distinct_streams(&group);
-    let values = look_up_values(&group, &streams);
-    let (history, last) = match script::run(tx, include_str!("sql/look_up_in_tx.sql"), values).await {
-        Ok(answers) => history_of(streams, answers)?,
+    let conditions = conditions_of(&group);
+    let values = look_up_values(&group, &streams, &conditions);
+    let sql = if conditions.is_empty() { LOOK_UP_IN_TX } else { LOOK_UP_WITH_CONDITIONS_IN_TX };
+    let (history, last) = match script::run(tx, sql, values).await {
+        Ok(answers) => history_of(streams, &conditions, answers)?,
         Err(fault) => return Err(database.explain("append", fault.error).await.into()),
     };
     let (mut outcomes, events) = judge_all(&group, history, last, now());
+    if let Some(values) = tag_values(&events)? {
+        script::run(tx, INSERT_TAGS, values).await.map_err(|fault| store_error("append", fault.error))?;
+    }
     for (sql, values) in inserts(&events) {
         script::run(tx, sql, values?).await.map_err(|fault| store_error("append", fault.error))?;
     }
@@ -177,11 +222,15 @@ fn judge_all(
 ) -> (Vec<Outcome>, Vec<RecordedEvent>) {
     let mut outcomes = Vec::with_capacity(group.len());
     let mut events = Vec::with_capacity(group.len());
+    let has_conditions = group.iter().any(|append| append.condition().is_some());
     for append in group {
         outcomes.push(judge(append.clone(), &history, last, now).map(|verdict| {
             // An append that happened before has nothing to write, and its position is not the last.
             last = verdict.events.last().map_or(last, |event| event.position);
             history.note_recorded(&verdict.events);
+            if has_conditions {
+                history.note_for_conditions(&verdict.events);
+            }
             events.extend(verdict.events);
             verdict.appended
         }));
@@ -191,6 +240,9 @@ fn judge_all(
 
 /// Writes the events, and commits.
 async fn write(writer: &mut Writer, mut events: &[RecordedEvent]) -> Result<(), StoreError> {
+    if let Some(values) = tag_values(events)? {
+        writer.run(INSERT_TAGS, values).await.map_err(|fault| store_error("append", fault.error))?;
+    }
     loop {
         let (chunk, rest) = events.split_at(chunk_len(events));
         let insert = Insert::of(chunk.len());
@@ -278,6 +330,27 @@ fn values_of(events: &[RecordedEvent]) -> Result<SqliteArguments, StoreError> {
             .and(&event.payload[..]);
     }
     Ok(values.done())
+}
+
+/// What events are about. ?1: a JSON array of arrays with tag, name and position.
+pub(crate) const INSERT_TAGS: &str = "INSERT OR ROLLBACK INTO factum_tags (tag, name, position) \
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)";
+
+/// The arguments of [`INSERT_TAGS`], if there is a tag.
+pub(crate) fn tag_values<'e>(
+    events: impl IntoIterator<Item = &'e RecordedEvent>,
+) -> Result<Option<SqliteArguments>, StoreError> {
+    let mut rows = Vec::new();
+    for event in events {
+        for tag in &event.metadata.tags {
+            rows.push((tag.as_str(), event.name.as_str(), column(event.position.0)?));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let rows = serde_json::to_string(&rows).expect("texts and numbers always have a JSON form");
+    Ok(Some(Values::with_capacity(1).and(rows).done()))
 }
 
 /// A number as a column has it.

@@ -71,7 +71,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use factum_core::store::group::{GroupCommit, GroupLimits};
 use factum_core::store::{
-    Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage, Uncommitted,
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, Checkpoints, EventId, EventStore, Partition, Position, RecordedEvent,
@@ -224,6 +225,11 @@ impl EventStore for SqliteStore {
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.database().check_schema("read").await?;
         read::read_all(self.database(), read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.database().check_schema("read").await?;
+        read::read_matching(self.database(), read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

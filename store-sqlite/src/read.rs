@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use factum_core::store::{
-    CategoryPage, Cursor, Filter, Page, ReadAll, ReadCategory, ReadStream, Recent, StreamPage,
+    CategoryPage, Cursor, Filter, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream, Recent,
+    StreamPage,
 };
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StoreErrorKind};
 use serde_json::json;
@@ -60,6 +61,32 @@ pub(crate) fn stream_page(
     let events = rows.iter().take(wanted).map(|row| row::event_of(&read.stream, row, &mut recent));
     let (events, is_cut) = database.up_to(read.bytes, events)?;
     Ok(StreamPage { events, end: !is_cut && rows.len() <= wanted })
+}
+
+/// See [`EventStore::read_matching`](factum_core::EventStore::read_matching).
+pub(crate) async fn read_matching(database: &Database, read: ReadMatching) -> Result<Matches, StoreError> {
+    let wanted = database.wanted(read.limit, read.bytes);
+    let values = Values::default()
+        .and(read.query.to_json().to_string())
+        .and(column(read.after.0))
+        // One more than wanted tells whether there is more.
+        .and(rows_max(wanted.saturating_add(1)))
+        .done();
+    let rows = select(database, include_str!("sql/read_matching.sql"), values).await?;
+    let (settled, rows) = match rows.split_last() {
+        // An empty log has no last event, and none that matches.
+        None => (Checkpoint::START, &[][..]),
+        Some((last, rows)) => {
+            let settled = row::settled(last)?.ok_or_else(|| {
+                StoreError::because(StoreErrorKind::Corrupt, "read", "a read did not say how far it went")
+            })?;
+            (settled, rows)
+        }
+    };
+    let mut recent = Recent::default();
+    let events = rows.iter().take(wanted).map(|row| row::event(row, &mut recent));
+    let (events, is_cut) = database.up_to(read.bytes, events)?;
+    Ok(Matches { events, settled, end: !is_cut && rows.len() <= wanted })
 }
 
 /// See [`EventStore::find_event`](factum_core::EventStore::find_event).

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use factum_core::store::Recent;
-use factum_core::store::verdict::Place;
+use factum_core::store::verdict::{Breach, Place};
+use factum_core::store::{Condition, Recent};
 use factum_core::transfer::check::{Entry, LogCheck, Part};
 use factum_core::transfer::{self, Record, TransferError};
 use factum_core::{
     BoxError, Checkpoint, Codec, DeadLetter, EventFacts, EventId, EventName, Failure, Held, Metadata,
-    NewDeadLetter, NodeId, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
+    NewDeadLetter, NodeId, Overtaken, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -62,6 +62,15 @@ pub(crate) fn stream_of(category: &str, row: &SqliteRow) -> Result<(StreamId, Ve
     let read = Reading { row, operation: "read", position_at: 1 };
     let stream = read.parsed(0, "stream", |id: &str| StreamId::new(category, id))?;
     Ok((stream, Version(read.number(1, "version")?)))
+}
+
+/// Up to where all is settled: the row that follows the events of `read_matching.sql`, and has no version.
+pub(crate) fn settled(row: &SqliteRow) -> Result<Option<Checkpoint>, StoreError> {
+    let read = Reading { row, operation: "read", position_at: 0 };
+    if read.column::<Option<i64>>(2, "version")?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Checkpoint { position: Position(read.number(0, "position")?), event_id: read.optional_id(1)? }))
 }
 
 /// The position that is all of a row.
@@ -244,6 +253,19 @@ pub(crate) fn place(row: &SqliteRow) -> Result<(EventId, Place), StoreError> {
         recorded_at: read.time(5, "recorded_at")?,
     };
     Ok((read.event_id(0)?, place))
+}
+
+/// What breaks a condition: a row of `breaches.sql`.
+pub(crate) fn breach(condition: &Condition, row: &SqliteRow) -> Result<Option<Breach>, StoreError> {
+    let read = Reading { row, operation: "append", position_at: 0 };
+    if let Err(error) = condition.after.check(read.optional_id(1)?, "append") {
+        return Ok(Some(Breach::OtherLog(error)));
+    }
+    if read.column::<Option<i64>>(0, "position")?.is_none() {
+        return Ok(None);
+    }
+    let name = read.parsed(2, "name", |name: String| EventName::new(name))?;
+    Ok(Some(Breach::Overtaken(Overtaken { name, position: Position(read.number(0, "position")?) })))
 }
 
 /// A row, and what to say of it if it cannot be read.

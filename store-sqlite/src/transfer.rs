@@ -84,6 +84,13 @@ impl Import for SqliteImport {
         check_records(&records, self.last)?;
         let Some(first) = records.first().map(Record::position) else { return Ok(()) };
         self.last = records.last().map_or(first, Record::position);
+        let events = records.iter().filter_map(|record| match record {
+            Record::Live(event) | Record::Archived(event) => Some(event),
+            Record::Erased(_) => None,
+        });
+        if let Some(values) = append::tag_values(events)? {
+            self.run(append::INSERT_TAGS, values).await.map_err(|error| unordered(error, first))?;
+        }
         let mut live: Vec<RecordedEvent> = Vec::with_capacity(records.len());
         for record in records {
             let at = record.position();

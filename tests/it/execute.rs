@@ -231,6 +231,7 @@ async fn what_is_said_about_a_command_is_kept_with_its_events() {
         actor: Some("Ada".into()),
         occurred_at: Some(time),
         fields: [("ip".to_owned(), "::1".to_owned())].into(),
+        ..Metadata::default()
     };
     assert_eq!(event.metadata, expected);
 }

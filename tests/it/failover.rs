@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use factum::memory::MemoryStore;
-use factum::store::{Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum::store::{
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage,
+};
 use factum::{
     Advance, AppendError, Checkpoint, Checkpoints, Codec, Context, DeadLetter, DeadLetters, Envelope, Event,
     EventHandler, EventId, EventStore, Expected, Heartbeat, Leases, Metadata, NewEvent, NodeId, On,
@@ -77,6 +80,10 @@ impl EventStore for Switched {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.now().read_all(read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.now().read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use factum::memory::MemoryStore;
-use factum::store::{Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum::store::{
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage,
+};
 use factum::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind};
 
 /// What goes wrong with the next appends.
@@ -71,6 +74,10 @@ impl EventStore for Faulty {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.inner.read_all(read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.inner.read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use factum::memory::{MemoryStore, MemoryTx};
 use factum::store::{
-    Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage, Uncommitted,
 };
 use factum::{
     Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
@@ -61,6 +62,10 @@ impl EventStore for Slow {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         slowly(self.store.read_all(read)).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        slowly(self.store.read_matching(read)).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

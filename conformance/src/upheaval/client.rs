@@ -9,8 +9,8 @@ use factum_core::{
     Version,
 };
 
-use super::dice::Dice;
 use super::journal::{Answer, Deed, Journal};
+use crate::dice::Dice;
 use crate::given::{events, stream_of};
 
 pub(super) const CATEGORIES: [&str; 2] = ["order", "cart"];

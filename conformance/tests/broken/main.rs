@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use factum_conformance::{__private, NAMES, promises};
 
-use crate::faults::{append, concurrency, idempotence, payload, progress, read, sharing, stall, whole};
+use crate::faults::{
+    append, concurrency, condition, idempotence, payload, progress, read, sharing, stall, whole,
+};
 use crate::store::{Broken, Fault};
 
 /// Makes a test for every fault, and the list of the promises that catch one.
@@ -304,6 +306,70 @@ caught! {
         retention::nothing_is_lost_in_an_upheaval
         concurrency::those_who_follow_see_everything_once_in_order
         concurrency::all_of_those_with_streams_of_their_own_win;
+
+    asks_for_one_tag: condition::AsksForOneTag =>
+        matching::a_query_finds_what_matches_it
+        matching::random_queries_find_what_matches_them
+        condition::is_not_overtaken_by_what_does_not_match;
+    forgets_names: condition::ForgetsNames =>
+        matching::a_query_finds_what_matches_it
+        matching::random_queries_find_what_matches_them;
+    asks_for_one_item: condition::AsksForOneItem =>
+        matching::a_query_finds_what_matches_it
+        matching::random_queries_find_what_matches_them;
+    takes_tags_for_no_condition: condition::TakesTagsForNoCondition =>
+        matching::a_query_takes_tags_literally
+        condition::nothing_matches_is_a_condition
+        condition::all_of_those_who_decide_on_other_things_win;
+    unescapes_tags: condition::UnescapesTags => matching::a_query_takes_tags_literally;
+    ends_after_a_page: condition::EndsAfterAPage =>
+        matching::a_query_finds_what_matches_it;
+    finds_late: condition::FindsLate =>
+        matching::finds_what_was_just_acknowledged
+        condition::one_of_those_who_race_for_a_seat_gets_it;
+    settles_what_is_open: condition::SettlesWhatIsOpen =>
+        matching::what_is_settled_stays_as_it_is
+        condition::is_overtaken_by_what_is_committed_late
+        condition::one_of_those_who_have_seen_the_same_wins
+        condition::there_is_an_order_in_which_all_could_have_been_done_alone;
+    names_nothing: condition::NamesNothing => matching::what_is_settled_names_its_event;
+    finds_what_is_deleted: condition::FindsWhatIsDeleted =>
+        matching::what_is_deleted_matches_no_more
+        matching::a_query_takes_tags_literally
+        condition::what_is_deleted_overtakes_nobody;
+    finds_what_is_truncated: condition::FindsWhatIsTruncated => matching::what_is_deleted_matches_no_more;
+    forgets_what_is_archived: condition::ForgetsWhatIsArchived => condition::what_is_deleted_overtakes_nobody;
+    imports_without_tags: condition::ImportsWithoutTags => matching::a_copy_finds_the_same;
+    appends_in_no_transaction: condition::AppendsInNoTransaction => matching::what_is_not_committed_is_not_found;
+    forgets_conditions: condition::ForgetsConditions =>
+        condition::is_overtaken_by_what_matches
+        condition::nothing_matches_is_a_condition
+        condition::is_overtaken_by_what_is_committed_late
+        condition::one_of_those_who_race_for_a_seat_gets_it
+        condition::one_of_those_who_have_seen_the_same_wins
+        condition::there_is_an_order_in_which_all_could_have_been_done_alone
+        condition::a_transaction_appends_on_a_condition
+        condition::those_who_decide_in_transactions_exclude_each_other
+        condition::what_is_deleted_overtakes_nobody
+        condition::refuses_a_condition_of_another_log;
+    looks_then_writes: condition::LooksThenWrites =>
+        condition::one_of_those_who_race_for_a_seat_gets_it
+        condition::one_of_those_who_have_seen_the_same_wins
+        condition::there_is_an_order_in_which_all_could_have_been_done_alone;
+    indexes_few_tags: condition::IndexesFewTags => condition::appends_with_many_tags_exclude_each_other_too;
+    looks_before_it_remembers: condition::LooksBeforeItRemembers => condition::a_repeat_answers_as_the_first_did;
+    expects_nothing_on_a_condition: condition::ExpectsNothingOnACondition =>
+        condition::what_is_expected_of_streams_is_demanded_too;
+    is_overtaken_by_anything: condition::IsOvertakenByAnything =>
+        condition::is_not_overtaken_by_what_does_not_match
+        condition::all_of_those_who_decide_on_other_things_win;
+    writes_what_is_overtaken: condition::WritesWhatIsOvertaken =>
+        condition::is_overtaken_by_what_matches
+        condition::nothing_matches_is_a_condition;
+    looks_above_the_last: condition::LooksAboveTheLast => condition::is_overtaken_by_what_matches;
+    takes_any_log: condition::TakesAnyLog => condition::refuses_a_condition_of_another_log;
+    cuts_queries_off: condition::CutsQueriesOff => condition::refuses_a_query_that_is_too_large;
+    half_writes_on_a_condition: condition::HalfWritesOnACondition => condition::appends_where_the_condition_holds;
 
     includes_the_version: read::IncludesTheVersion =>
         read_stream::gives_what_comes_after_a_version

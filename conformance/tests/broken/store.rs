@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use factum_conformance::{Fixture, Tx};
 use factum_core::retention::Retention;
 use factum_core::store::{
-    Append, Appended, CategoryPage, Cursor, Page, ReadAll, ReadCategory, ReadStream, StreamPage, Uncommitted,
+    Append, Appended, CategoryPage, Cursor, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage, Uncommitted,
 };
 use factum_core::transfer::{Import, Record, Transfer, TransferError};
 use factum_core::{
@@ -42,6 +43,11 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
     async fn read_all(&self, store: &MemoryStore, read: ReadAll) -> Result<Page, StoreError> {
         let page = store.read_all(read).await?;
         Ok(Page { events: page.events.into_iter().map(|event| self.seen(event)).collect(), ..page })
+    }
+
+    async fn read_matching(&self, store: &MemoryStore, read: ReadMatching) -> Result<Matches, StoreError> {
+        let found = store.read_matching(read).await?;
+        Ok(Matches { events: found.events.into_iter().map(|event| self.seen(event)).collect(), ..found })
     }
 
     async fn find_event(
@@ -298,6 +304,10 @@ impl<B: Fault> EventStore for BrokenStore<B> {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.fault.read_all(&self.store, read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.fault.read_matching(&self.store, read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum_core::store::{
-    Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamAppend, StreamPage,
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamAppend, StreamPage,
 };
 use factum_core::{
     AppendError, EventId, EventStore, Expected, Position, RecordedEvent, StoreError, StoreErrorKind,
@@ -199,6 +200,10 @@ impl EventStore for SlowStore {
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         let page = self.store.read_all(read).await?;
         Ok(Page { events: page.events.into_iter().map(|event| self.seen(event)).collect(), ..page })
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.store.read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

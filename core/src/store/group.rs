@@ -13,8 +13,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
+use super::claims::Tally;
 use super::retry::backoff;
-use super::{Append, Appended};
+use super::{Append, Appended, Claims};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::stream::StreamId;
 
@@ -58,6 +59,9 @@ pub struct GroupLimits {
     /// Whether a stream may be in a group twice, and in two groups that are committed at the same time. If not, appends
     /// to one stream are committed one after the other, in the order in which they came.
     pub streams_are_shared: bool,
+    /// The most [claims](Claims) of a group, unless a single append has more. Where streams are not shared, appends that exclude
+    /// each other are committed one after the other, too.
+    pub claims_max: usize,
     /// For how long a group is tried again that failed because the store could not be reached or because the outcome was
     /// unknown. After this time no attempt begins.
     pub patience: Duration,
@@ -73,6 +77,7 @@ impl Default for GroupLimits {
             lanes: 1,
             alone_max: 1,
             streams_are_shared: true,
+            claims_max: usize::MAX,
             patience: Duration::ZERO,
         }
     }
@@ -102,6 +107,8 @@ struct Queue {
     lanes_running: usize,
     /// The streams that are being committed, where they are not shared.
     busy: HashSet<StreamId>,
+    /// What is claimed by those that are being committed, where streams are not shared.
+    claimed: Tally,
     closed: bool,
 }
 
@@ -110,6 +117,7 @@ type Answer = oneshot::Sender<Result<Appended, AppendError>>;
 
 struct Waiting {
     append: Append,
+    claims: Claims,
     answer: Answer,
     /// Makes room in the queue when the append is taken from it.
     _place: OwnedSemaphorePermit,
@@ -148,12 +156,14 @@ impl<C: CommitGroup> GroupCommit<C> {
         let closed = || StoreError::new(StoreErrorKind::Closed, "append");
         let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
+        let claims =
+            if self.shared.limits.streams_are_shared { Claims::default() } else { Claims::of(&append) };
         {
             let mut queue = self.shared.queue();
             if queue.closed {
                 return Err(closed().into());
             }
-            queue.waiting.push_back(Waiting { append, answer, _place: place });
+            queue.waiting.push_back(Waiting { append, claims, answer, _place: place });
             self.shared.unanswered.send_modify(|unanswered| *unanswered += 1);
         }
         self.shared.start_lane();
@@ -254,19 +264,24 @@ impl<C: CommitGroup> Group<C> {
             turn: Turn::Lane,
             doubt: None,
         };
-        let (mut events, mut bytes) = (0, 0);
-        // Whoever is passed over keeps the later ones of its streams from overtaking it.
+        let mut size = Size::default();
+        // Whoever is passed over keeps the later ones of its streams, and those that it excludes, from overtaking it.
         let mut passed_over: HashSet<StreamId> = HashSet::new();
+        let mut claims_passed_over = Claims::default();
         let mut left = VecDeque::new();
         while let Some(next) = queue.waiting.pop_front() {
             let mut streams = next.append.streams().iter().map(|part| &part.stream);
             let is_free = limits.streams_are_shared
-                || streams.all(|stream| !queue.busy.contains(stream) && !passed_over.contains(stream));
+                || (streams.all(|stream| !queue.busy.contains(stream) && !passed_over.contains(stream))
+                    && !queue.claimed.excludes(&next.claims)
+                    && !claims_passed_over.exclude(&next.claims));
             if !is_free {
                 passed_over.extend(next.append.streams().iter().map(|part| part.stream.clone()));
+                claims_passed_over.join(&next.claims);
                 left.push_back(next);
-            } else if group.has_room(&next.append, limits, &mut events, &mut bytes) {
+            } else if group.has_room(&next, limits, &mut size) {
                 if !limits.streams_are_shared {
+                    queue.claimed.add(&next.claims);
                     queue.busy.extend(next.append.streams().iter().map(|part| part.stream.clone()));
                 }
                 group.push(next);
@@ -280,12 +295,17 @@ impl<C: CommitGroup> Group<C> {
         (!group.appends.is_empty()).then_some(group)
     }
 
-    /// Whether `append` goes into the group. The first one always does.
-    fn has_room(&self, append: &Append, limits: &GroupLimits, events: &mut usize, bytes: &mut usize) -> bool {
-        let (more_events, more_bytes) = size(append);
-        *events += more_events;
-        *bytes += more_bytes;
-        self.appends.is_empty() || (*events <= limits.events_max && *bytes <= limits.bytes_max)
+    /// Whether the next one goes into the group, which has this size by now. The first one always does.
+    fn has_room(&self, next: &Waiting, limits: &GroupLimits, size: &mut Size) -> bool {
+        for event in next.append.events() {
+            size.events += 1;
+            size.bytes += event.payload.len();
+        }
+        size.claims += next.claims.len();
+        let fits = size.events <= limits.events_max
+            && size.bytes <= limits.bytes_max
+            && size.claims <= limits.claims_max;
+        self.appends.is_empty() || fits
     }
 
     fn push(&mut self, next: Waiting) {
@@ -403,8 +423,9 @@ impl<C: CommitGroup> Drop for Group<C> {
         if !self.shared.limits.streams_are_shared {
             {
                 let mut queue = self.shared.queue();
-                for part in self.appends.iter().flat_map(Append::streams) {
-                    queue.busy.remove(&part.stream);
+                for append in &self.appends {
+                    queue.claimed.remove(&Claims::of(append));
+                    append.streams().iter().for_each(|part| _ = queue.busy.remove(&part.stream));
                 }
             }
             // Somebody may have waited for just these.
@@ -413,9 +434,12 @@ impl<C: CommitGroup> Drop for Group<C> {
     }
 }
 
-/// How many events an append has, and how many bytes of payload.
-fn size(append: &Append) -> (usize, usize) {
-    append.events().fold((0, 0), |(events, bytes), event| (events + 1, bytes + event.payload.len()))
+/// How large a group is.
+#[derive(Default)]
+struct Size {
+    events: usize,
+    bytes: usize,
+    claims: usize,
 }
 
 #[cfg(test)]

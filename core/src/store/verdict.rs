@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Append, Appended, StreamAppend};
+use super::{Append, Appended, Condition, StreamAppend};
 use crate::envelope::RecordedEvent;
-use crate::error::{AppendError, Conflict, IdReused, Invalid, StreamClosed};
+use crate::error::{AppendError, Conflict, IdReused, Invalid, Overtaken, StoreError, StreamClosed};
 use crate::metadata::EventId;
 use crate::retention::Closing;
 use crate::stream::{Position, StreamId, Version};
@@ -22,6 +23,26 @@ pub trait History {
     fn place_of(&self, id: EventId) -> Option<Place>;
     /// What has closed the stream.
     fn closing_of(&self, stream: &StreamId) -> Option<Closing>;
+    /// What breaks the condition: the first such event.
+    fn breach_of(&self, condition: &Condition) -> Option<Breach>;
+}
+
+/// What breaks a condition.
+#[derive(Clone, Debug)]
+pub enum Breach {
+    /// This event came in between.
+    Overtaken(Overtaken),
+    /// The log is not the one that the decision has read.
+    OtherLog(StoreError),
+}
+
+impl From<Breach> for AppendError {
+    fn from(breach: Breach) -> Self {
+        match breach {
+            Breach::Overtaken(error) => error.into(),
+            Breach::OtherLog(error) => error.into(),
+        }
+    }
 }
 
 /// Where an event is.
@@ -62,6 +83,7 @@ pub fn judge(
     if let Some(appended) = find_repeated(&append, history)? {
         return Ok(Verdict { appended, events: Vec::new() });
     }
+    let breach = append.condition().and_then(|condition| history.breach_of(condition));
     let mut verdict = Verdict {
         appended: Appended { position: last, recorded_at: now, versions: Vec::new() },
         events: Vec::with_capacity(append.events().count()),
@@ -94,7 +116,8 @@ pub fn judge(
         }
         verdict.appended.versions.push(version);
     }
-    Ok(verdict)
+    // Last, since a stream that is closed, or not as it was expected to be, says more about what to do.
+    breach.map_or(Ok(verdict), |breach| Err(breach.into()))
 }
 
 /// The first answer, if this very append happened before; `None` if none of its ids is recorded.
@@ -143,6 +166,10 @@ pub struct KnownHistory {
     versions: HashMap<StreamId, Version>,
     places: HashMap<EventId, Place>,
     closings: HashMap<StreamId, Closing>,
+    /// For each condition that was broken before the group: by what.
+    breaches: Vec<(Condition, Breach)>,
+    /// What the group itself has recorded, as far as a condition may ask.
+    recorded: Vec<RecordedEvent>,
 }
 
 impl KnownHistory {
@@ -159,6 +186,16 @@ impl KnownHistory {
     /// Notes that `stream` was closed.
     pub fn note_closing(&mut self, stream: StreamId, closing: Closing) {
         self.closings.insert(stream, closing);
+    }
+
+    /// Notes what breaks the condition.
+    pub fn note_breach(&mut self, condition: Condition, breach: Breach) {
+        self.breaches.push((condition, breach));
+    }
+
+    /// Notes that `events` are recorded now, for the conditions of those that come after them.
+    pub fn note_for_conditions(&mut self, events: &[RecordedEvent]) {
+        self.recorded.extend(events.iter().map(without_payload));
     }
 
     /// Notes that `events` are recorded now.
@@ -188,4 +225,23 @@ impl History for KnownHistory {
     fn closing_of(&self, stream: &StreamId) -> Option<Closing> {
         self.closings.get(stream).copied()
     }
+
+    fn breach_of(&self, condition: &Condition) -> Option<Breach> {
+        let before = self.breaches.iter().find(|(broken, _)| broken == condition);
+        before.map(|(_, breach)| breach.clone()).or_else(|| first_breach(condition, &self.recorded))
+    }
+}
+
+/// The first of the events that breaks the condition.
+pub fn first_breach<'e>(
+    condition: &Condition,
+    events: impl IntoIterator<Item = &'e RecordedEvent>,
+) -> Option<Breach> {
+    let broken = events.into_iter().find(|event| condition.is_broken_by(event));
+    broken.map(|event| Breach::Overtaken(Overtaken { name: event.name.clone(), position: event.position }))
+}
+
+/// The event as far as a condition may ask.
+fn without_payload(event: &RecordedEvent) -> RecordedEvent {
+    RecordedEvent { payload: Bytes::new(), ..event.clone() }
 }

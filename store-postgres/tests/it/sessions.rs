@@ -45,8 +45,9 @@ async fn another_isolation_by_default_changes_nothing() {
             async move { store.append(one("1", Expected::Exactly(Version(2)))).await }
         });
         until(&mut stranger(&database).await, SOMEBODY_WAITS_FOR_THE_LOCK).await;
-        let append = "SELECT factum_append(1000, NULL, 'order', '1', 1, ARRAY[gen_random_uuid()], ARRAY['tested'], ARRAY[1],
-                                           ARRAY['json'], ARRAY['{}'::bytea], ARRAY['{}'])";
+        let append = "SELECT factum_append(1000, NULL, false, '{}', '{}', 'order', '1', 1, NULL, ARRAY[gen_random_uuid()],
+                                           ARRAY['tested'], ARRAY[1], ARRAY['json'], ARRAY['{}'::bytea], ARRAY['{}'], '{}',
+                                           '{}')";
         run(&mut holder, append).await;
         run(&mut holder, "COMMIT").await;
         let appended = tokio::time::timeout(PATIENCE, waiting).await.expect("in time").expect("no panic");

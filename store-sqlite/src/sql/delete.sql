@@ -1,4 +1,17 @@
 -- ?1: category, ?2: id; the event that says so: ?3 its id, ?4 its version, ?5 its name, ?6 its time.
+DELETE FROM factum_tags
+WHERE (tag, name, position) IN (
+    SELECT t.value, e.name, e.position
+    FROM (
+        SELECT name, position, metadata FROM factum_events WHERE category = ?1 AND stream = ?2
+        UNION ALL
+        SELECT name, position, metadata
+        FROM factum_archive
+        WHERE category = ?1 AND stream = ?2 AND name IS NOT NULL
+    ) AS e
+    CROSS JOIN json_each(e.metadata, '$.tags') AS t
+);
+
 UPDATE factum_archive
 SET name = NULL, schema_version = NULL, codec = NULL, metadata = NULL, payload = NULL
 WHERE category = ?1 AND stream = ?2 AND name IS NOT NULL;

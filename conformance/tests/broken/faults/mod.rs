@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod concurrency;
+pub(crate) mod condition;
 pub(crate) mod idempotence;
 pub(crate) mod payload;
 pub(crate) mod progress;

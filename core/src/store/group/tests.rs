@@ -177,6 +177,7 @@ const APART: GroupLimits = GroupLimits {
     lanes: 2,
     alone_max: 2,
     streams_are_shared: false,
+    claims_max: 256,
     patience: Duration::from_mins(1),
 };
 
@@ -199,6 +200,75 @@ async fn streams_that_are_not_shared_are_committed_one_after_the_other() {
     }
     assert_eq!(groups.concat().len(), 6);
     assert_eq!(noted.at_work_max.load(Ordering::SeqCst), 2, "two lanes work at the same time: {groups:?}");
+}
+
+/// The append of an event with a tag, on the condition that there is none with that tag.
+fn decided(id: &str, tag: &str) -> Append {
+    let tag = crate::Tag::new(tag).expect("a tag");
+    let mut parts = append(id).into_streams();
+    let mut part = parts.pop().expect("it has one");
+    part.events[0].metadata.tags.insert(tag.clone());
+    let query = crate::EventQuery::of(crate::QueryItem::tagged(tag));
+    Append::to(part.stream, part.expected, part.events)
+        .only_if(crate::store::Condition::nothing_matches(query))
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_exclude_each_other_are_committed_one_after_the_other() {
+    let (queue, noted) = troubled(APART, &[]);
+    let appends = [("1", "a"), ("2", "a"), ("3", "b"), ("4", "a"), ("5", "c"), ("6", "b"), ("7", "a")];
+    let waiting = appends.map(|(id, tag)| queue.append(decided(id, tag)));
+    assert!(futures_util::future::join_all(waiting).await.iter().all(Result::is_ok));
+    let groups = noted.groups.lock().expect("lives").clone();
+    let tags_of = |ids: &Vec<String>| -> Vec<&str> {
+        ids.iter()
+            .filter_map(|id| appends.iter().find(|(known, _)| known == id))
+            .map(|(_, tag)| *tag)
+            .collect()
+    };
+    for group in &groups {
+        let tags = tags_of(group);
+        let distinct: HashSet<_> = tags.iter().collect();
+        assert_eq!(distinct.len(), tags.len(), "{groups:?}");
+    }
+    // In the order in which they came: nobody is overtaken by one that it excludes.
+    let order =
+        |tag| groups.iter().flatten().filter(|id| tags_of(&vec![(*id).clone()]) == [tag]).collect::<Vec<_>>();
+    assert_eq!(order("a"), ["1", "2", "4", "7"]);
+    assert_eq!(order("b"), ["3", "6"]);
+    assert!(groups.iter().any(|group| group.len() > 1), "what is unrelated goes together: {groups:?}");
+    assert!(queue.shared.queue().claimed.is_empty(), "what is done claims nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_claims_everything_has_its_turn() {
+    let (queue, noted) = troubled(APART, &[]);
+    let everything = || {
+        let all = crate::store::Condition::nothing_matches(crate::EventQuery::all());
+        append("everything").only_if(all)
+    };
+    let waiting = [append("a"), everything(), append("b"), append("c"), everything()]
+        .map(|append| queue.append(append));
+    let all = futures_util::future::join_all(waiting);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), all).await.expect("in turn").iter().all(Result::is_ok)
+    );
+    let groups = noted.groups.lock().expect("lives").clone();
+    let order = ["a", "everything", "b", "c", "everything"];
+    assert_eq!(groups.concat(), order);
+    assert!(
+        groups.iter().all(|group| group.len() == 1 || !group.contains(&"everything".to_owned())),
+        "{groups:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_claims_no_more_than_it_may() {
+    let (queue, noted) = troubled(GroupLimits { claims_max: 6, lanes: 1, ..APART }, &[]);
+    let waiting = ["a", "b", "c", "d", "e", "f"].map(|tag| queue.append(decided(tag, tag)));
+    assert!(futures_util::future::join_all(waiting).await.iter().all(Result::is_ok));
+    let sizes: Vec<_> = noted.groups.lock().expect("lives").iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 3, 2]);
 }
 
 #[tokio::test(start_paused = true)]

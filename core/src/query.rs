@@ -1,0 +1,165 @@
+//! Queries: which events a decision depends on, over all streams.
+
+use std::collections::BTreeSet;
+
+use crate::error::Invalid;
+use crate::event::EventName;
+use crate::tag::Tag;
+
+/// How many items, names and tags a query may have in all. More would be a list, which belongs in an index of its own.
+const PARTS_MAX: usize = 1000;
+
+/// Which events, whatever their streams: those that match at least one of its items.
+///
+/// Its meaning is that of a query in the specification of dynamic consistency boundaries (<https://dcb.events>).
+///
+/// ```
+/// # use factum::{EventName, EventQuery, QueryItem, Tag};
+/// let of_course = QueryItem::tagged(Tag::new("course:42")?);
+/// let defined = QueryItem::named(EventName::new("student.registered")?).and(Tag::new("student:7")?);
+/// let query = EventQuery::of(of_course).or(defined);
+///
+/// let subscribed = EventName::new("student.subscribed")?;
+/// assert!(query.matches(&subscribed, &[Tag::new("course:42")?, Tag::new("student:7")?].into()));
+/// assert!(!query.matches(&subscribed, &[Tag::new("student:7")?].into()));
+/// # Ok::<(), factum::InvalidName>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    items: Vec<QueryItem>,
+}
+
+/// Events that have one of its names and all of its tags. Without names every name matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryItem {
+    /// One of these; any, if there are none.
+    pub names: Vec<EventName>,
+    /// All of these. Appends and decisions that are about the first of them wait for each other, for as long as it takes to
+    /// commit: so the one that the fewest events have had better be the first.
+    pub tags: Vec<Tag>,
+}
+
+impl EventQuery {
+    /// No events.
+    pub const fn none() -> Self {
+        Self { items: Vec::new() }
+    }
+
+    /// All events of the store.
+    pub fn all() -> Self {
+        Self::of(QueryItem::default())
+    }
+
+    /// The events that match `item`.
+    pub fn of(item: QueryItem) -> Self {
+        Self { items: vec![item] }
+    }
+
+    /// And those that match this `item`.
+    pub fn or(mut self, item: QueryItem) -> Self {
+        self.add(item);
+        self
+    }
+
+    /// And those that match this item, unless there is one like it.
+    pub(crate) fn add(&mut self, item: QueryItem) {
+        if !self.items.contains(&item) {
+            self.items.push(item);
+        }
+    }
+
+    /// The items, of which an event matches at least one.
+    pub fn items(&self) -> &[QueryItem] {
+        &self.items
+    }
+
+    /// Whether an event with this name and these tags is one of them.
+    pub fn matches(&self, name: &EventName, tags: &BTreeSet<Tag>) -> bool {
+        self.items.iter().any(|item| item.matches(name, tags))
+    }
+
+    /// The form in which stores hand it to their databases: an array of objects with `names` and `tags`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let item = |item: &QueryItem| {
+            let names: Vec<_> = item.names.iter().map(EventName::as_str).collect();
+            let tags: Vec<_> = item.tags.iter().map(Tag::as_str).collect();
+            serde_json::json!({ "names": names, "tags": tags })
+        };
+        self.items.iter().map(item).collect()
+    }
+
+    /// Refuses a query that no store is asked. Stores call it before they look.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid::QueryTooLarge`] if it has more than 1,000 items, names and tags.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let of_item = |item: &QueryItem| 1 + item.names.len() + item.tags.len();
+        let parts = self.items.iter().map(of_item).sum();
+        if parts > PARTS_MAX {
+            return Err(Invalid::QueryTooLarge { parts, parts_max: PARTS_MAX });
+        }
+        Ok(())
+    }
+}
+
+impl QueryItem {
+    /// Events of this name.
+    pub fn named(name: EventName) -> Self {
+        Self { names: vec![name], tags: Vec::new() }
+    }
+
+    /// Events with this tag.
+    pub fn tagged(tag: Tag) -> Self {
+        Self { names: Vec::new(), tags: vec![tag] }
+    }
+
+    /// Only those that have this tag, too.
+    pub fn and(mut self, tag: Tag) -> Self {
+        self.tags.push(tag);
+        self
+    }
+
+    fn matches(&self, name: &EventName, tags: &BTreeSet<Tag>) -> bool {
+        (self.names.is_empty() || self.names.contains(name)) && self.tags.iter().all(|tag| tags.contains(tag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &'static str) -> EventName {
+        EventName::new(name).expect("a name")
+    }
+
+    fn tags<const N: usize>(texts: [&str; N]) -> BTreeSet<Tag> {
+        texts.into_iter().map(|text| Tag::new(text).expect("a tag")).collect()
+    }
+
+    #[test]
+    fn an_event_matches_one_of_the_names_and_all_of_the_tags_of_one_item() {
+        let mut item = QueryItem::tagged(Tag::new("a").expect("a tag")).and(Tag::new("b").expect("a tag"));
+        item.names = vec![name("x"), name("y")];
+        let query = EventQuery::of(item).or(QueryItem::named(name("z")));
+        assert!(query.matches(&name("y"), &tags(["b", "c", "a"])));
+        assert!(!query.matches(&name("y"), &tags(["a"])), "one tag is missing");
+        assert!(!query.matches(&name("w"), &tags(["a", "b"])), "it has another name");
+        assert!(query.matches(&name("z"), &tags([])));
+    }
+
+    #[test]
+    fn a_query_without_items_finds_nothing_and_one_without_conditions_finds_all() {
+        assert!(!EventQuery::none().matches(&name("x"), &tags(["a"])));
+        assert!(EventQuery::all().matches(&name("x"), &tags([])));
+    }
+
+    #[test]
+    fn a_query_that_is_a_list_is_refused() {
+        let mut query = EventQuery::none();
+        (0..500).for_each(|n| query.add(QueryItem::tagged(Tag::of("n", &n).expect("a tag"))));
+        assert!(query.check().is_ok());
+        query.add(QueryItem::tagged(Tag::new("one").expect("a tag")));
+        assert!(matches!(query.check(), Err(Invalid::QueryTooLarge { parts: 1002, parts_max: 1000 })));
+    }
+}
