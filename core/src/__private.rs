@@ -1,8 +1,8 @@
 //! What generated code may call. Not part of the interface: it changes without notice.
 
-pub use crate::event::{distinct, sole};
-pub use crate::handler::apart;
-pub use crate::upcast::Upcast;
+pub use crate::event::{distinct, dropped, sole};
+pub use crate::handler::{apart, apart_as_recorded};
+pub use crate::upcast::{Answer, FallibleValue, PlainValue};
 
 use std::future::Future;
 
@@ -13,12 +13,14 @@ use serde::de::DeserializeOwned;
 use crate::aggregate::Aggregate;
 use crate::checkpoint::Transactional;
 use crate::codec::Codec;
+use crate::decoded::Decoded;
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{BoxError, DecodeError, DecodeFault};
 use crate::event::{Event, EventType};
 use crate::handler::{Context, HandleError, On};
-use crate::process::{self, Deadline, Decision, Issue, ProcessError, ProcessManager, React};
+use crate::process::{self, Deadline, Decision, Issue, ProcessError, ProcessManager, React, Reaction};
 use crate::store::EventStore;
+use crate::upcast::{IntoParts, LeadsTo, OldShape, OnType, OnValue, Shape, Today};
 
 /// Generated code cannot name a crate that only this one depends on.
 pub type Time = DateTime<Utc>;
@@ -47,16 +49,42 @@ pub fn encode<T: Payload>(event: &T, codec: Codec) -> Result<Vec<u8>, BoxError> 
 ///
 /// # Errors
 ///
-/// [`DecodeError`], see [`Event::decode`].
+/// [`DecodeError`], see [`Event::decode_all`].
 pub fn decode<T: Payload>(
     recorded: &RecordedEvent,
     event_type: &EventType,
-    upcasts: &[Upcast],
-) -> Result<T, DecodeError> {
-    crate::upcast::decode(recorded, event_type, upcasts)
+    old_shapes: &[&dyn OldShape<T>],
+) -> Result<Decoded<T>, DecodeError> {
+    crate::upcast::decode(recorded, event_type, old_shapes).map(Decoded::Whole)
 }
 
-/// Takes an upcast's step. What kind of function that is, is said by this signature.
+/// Reads an old event, and splits it. What kind of function that is, is said by this signature.
+///
+/// # Errors
+///
+/// [`DecodeError`], see [`Event::decode_all`].
+pub fn split<O: Event, E: Event, P: IntoParts<E>>(
+    with: impl Fn(O) -> P,
+    recorded: &RecordedEvent,
+) -> Result<Decoded<E>, DecodeError> {
+    crate::upcast::split(recorded, with)
+}
+
+/// The shape that is written today.
+pub const fn today<T: Payload>() -> Today<T> {
+    Today::new()
+}
+
+/// A version with a step on a JSON value, which leads to `next`.
+pub const fn on_value<N>(
+    from: u32,
+    next: &N,
+    step: fn(serde_json::Value) -> Result<serde_json::Value, BoxError>,
+) -> OnValue<'_, N> {
+    OnValue { from, next, step }
+}
+
+/// Takes a step on a JSON value. What kind of function that is, is said by this signature.
 ///
 /// # Errors
 ///
@@ -68,9 +96,44 @@ pub fn step<E: Into<BoxError>>(
     step(payload).map_err(Into::into)
 }
 
-/// That no variant of an enum has the name of `recorded`.
-pub fn unknown_name(recorded: &RecordedEvent) -> DecodeError {
-    crate::upcast::fault_of(recorded, DecodeFault::UnknownName)
+/// What an old version is, for a stored payload to be read into it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is an old version that cannot be read",
+    label = "takes `{Self}`, which is not `Deserialize`",
+    note = "a typed upcast takes a type with the fields of the old version: write `#[derive(Deserialize)]` on it"
+)]
+pub trait OldPayload: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> OldPayload for T {}
+
+/// A version with a typed step, which leads to `next`.
+pub const fn on_type<T, N, A, O, B>(from: u32, next: &N, step: fn(A) -> Answer<O>) -> OnType<'_, N, A, O, B>
+where
+    N: Shape<T, Content = B>,
+    O: LeadsTo<B>,
+    A: OldPayload,
+{
+    OnType::new(from, next, step)
+}
+
+/// Takes a typed step. What kind of function that is, is said by this signature.
+pub fn typed<A, O>(step: impl FnOnce(A) -> O, old: A) -> Answer<O> {
+    Answer(step(old))
+}
+
+/// What an enum reads where no variant has the name of `recorded`: the parts of it that its variants have found, or nothing
+/// if it passes over the name.
+///
+/// # Errors
+///
+/// That the name is unknown.
+pub fn parts<E: Event>(recorded: &RecordedEvent, found: Option<Vec<E>>) -> Result<Decoded<E>, DecodeError> {
+    match found {
+        Some(parts) => Ok(Decoded::Parts(parts)),
+        None if E::DROPPED.contains(&recorded.name.as_str()) => Ok(Decoded::Parts(Vec::new())),
+        None => Err(crate::upcast::fault_of(recorded, DecodeFault::UnknownName)),
+    }
 }
 
 /// Hands `recorded` to the handler for `E`.
@@ -88,8 +151,10 @@ where
     E: Event,
     Cx: Send,
 {
-    let envelope = Envelope::<E>::decode(recorded).map_err(HandleError::Decode)?;
-    handler.on(&envelope, cx).await.map_err(HandleError::Handler)
+    for envelope in Envelope::<E>::decode_all(recorded).map_err(HandleError::Decode)? {
+        handler.on(&envelope, cx).await.map_err(HandleError::Handler)?;
+    }
+    Ok(())
 }
 
 /// Reads `recorded`, and forgets it if `when` says no. What kind of function that is, is said by this signature. It is
@@ -100,9 +165,9 @@ where
 /// [`DecodeError`], if it cannot be read.
 pub fn read_when<E: Event>(
     recorded: &RecordedEvent,
-    when: impl FnOnce(&Envelope<E>) -> bool,
-) -> Result<Option<Envelope<E>>, DecodeError> {
-    Ok(Some(Envelope::decode(recorded)?).filter(when))
+    when: impl FnMut(&Envelope<E>) -> bool,
+) -> Result<Decoded<Envelope<E>>, DecodeError> {
+    Ok(Envelope::decode_all(recorded)?.filter(when))
 }
 
 /// Hands what was read to the handler for `E`.
@@ -112,7 +177,7 @@ pub fn read_when<E: Event>(
 /// [`HandleError`], if it could not be read or the handler fails.
 pub async fn call_when<H, E, Cx>(
     handler: &H,
-    read: Result<Option<Envelope<E>>, DecodeError>,
+    read: Result<Decoded<Envelope<E>>, DecodeError>,
     cx: &mut Context<Cx>,
 ) -> Result<(), HandleError<H::Error>>
 where
@@ -120,8 +185,10 @@ where
     E: Event,
     Cx: Send,
 {
-    let Some(envelope) = read.map_err(HandleError::Decode)? else { return Ok(()) };
-    handler.on(&envelope, cx).await.map_err(HandleError::Handler)
+    for envelope in read.map_err(HandleError::Decode)? {
+        handler.on(&envelope, cx).await.map_err(HandleError::Handler)?;
+    }
+    Ok(())
 }
 
 /// A process that knows `E` as an event of its own.
@@ -136,14 +203,12 @@ pub trait Records<E> {}
 #[diagnostic::do_not_recommend]
 impl<P: Aggregate, E> Records<E> for P where P::Event: From<E> {}
 
-/// Which process an event concerns and what that decides, see [`React`].
+/// Which processes an event concerns and what that decides, see [`React`].
 ///
 /// # Errors
 ///
 /// [`DecodeError`], if it cannot be read.
-pub fn react<P: React<E>, E: Event>(
-    recorded: &RecordedEvent,
-) -> Result<(Option<P::Id>, Decision<P>), DecodeError> {
+pub fn react<P: React<E>, E: Event>(recorded: &RecordedEvent) -> Result<Vec<Reaction<P>>, DecodeError> {
     process::react(recorded)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::ops::Deref;
 
+use crate::envelope::RecordedEvent;
+use crate::error::DecodeError;
 use crate::event::{Event, Route};
 use crate::stream::{Position, Version};
 
@@ -157,6 +159,15 @@ impl<A: Aggregate> Loaded<A> {
     /// An aggregate to which nothing has happened yet.
     pub fn new() -> Self {
         Self { state: A::default(), version: Version::NONE, position: Position::START }
+    }
+
+    /// Takes in what was recorded: one event, or the parts of an old one, if any.
+    pub(crate) fn take(&mut self, recorded: &RecordedEvent) -> Result<(), DecodeError> {
+        for event in A::Event::decode_all(recorded)? {
+            event.route(&mut self.state);
+        }
+        self.pass(recorded.version, recorded.position);
+        Ok(())
     }
 
     /// Takes in the event at `version` and `position`.

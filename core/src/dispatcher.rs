@@ -55,6 +55,10 @@ impl<Cx: Send + 'static> Dispatcher<Cx> {
             for name in types.iter().flat_map(EventType::names) {
                 let name = EventName::new(name).expect("checked when the event type was made");
                 let turns = self.turns.entry(name).or_default();
+                // Several variants of an enum may be parts of one old event, which comes once.
+                if turns.iter().any(|turn| (turn.handler, turn.interest) == (handler_index, interest_index)) {
+                    continue;
+                }
                 turns.push(Turn { priority: *priority, handler: handler_index, interest: interest_index });
                 turns.sort_by_key(|turn| turn.priority);
             }

@@ -1,16 +1,19 @@
 //! An event on its way: new, then recorded as bytes, then read back as a value with all that is known about it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::codec::Codec;
-use crate::error::{DecodeError, Invalid};
+use crate::decoded::Decoded;
+use crate::error::{DecodeError, DecodeFault, Invalid};
 use crate::event::{Event, EventName};
 use crate::metadata::{EventId, Metadata};
 use crate::stream::{Position, StreamId, Version};
+use crate::upcast::fault_of;
 
 /// An event that a store is asked to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,14 +125,58 @@ impl<E: Event> Envelope<E> {
     ///
     /// [`DecodeError`], see [`Event::decode`].
     pub fn decode(recorded: &RecordedEvent) -> Result<Self, DecodeError> {
-        Ok(Self {
-            id: recorded.id,
+        let decoded = Self::decode_all(recorded)?;
+        decoded.one().map_err(|found| fault_of(recorded, DecodeFault::NotOne { found }))
+    }
+
+    /// All that was recorded, brought to today's shape.
+    ///
+    /// The parts of an event that was split have its version, position, times and metadata. Each has an id of its own, which is
+    /// the same whenever and by whomever it is read (a UUID of version 5 of the event's id, the name of the part's type, and its
+    /// number among those of that type), so whoever knows events again by their ids knows the parts apart. Only the event as a
+    /// whole can be found in the store; the conversation of its parts is the one that it belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], see [`Event::decode_all`].
+    pub fn decode_all(recorded: &RecordedEvent) -> Result<Decoded<Self>, DecodeError> {
+        let parts = match E::decode_all(recorded)? {
+            Decoded::Whole(event) => {
+                return Ok(Decoded::Whole(Self::new(
+                    recorded.id,
+                    recorded,
+                    recorded.metadata.clone(),
+                    event,
+                )));
+            }
+            Decoded::Parts(parts) => parts,
+        };
+        let correlation_id = Some(recorded.correlation_id());
+        let mut numbers = HashMap::new();
+        let envelope = |event: E| {
+            let name = event.event_type().name();
+            let number = numbers.entry(name).or_insert(0_usize);
+            let id = part_id(recorded.id, name, *number);
+            *number += 1;
+            Self::new(id, recorded, Metadata { correlation_id, ..recorded.metadata.clone() }, event)
+        };
+        Ok(Decoded::Parts(parts.into_iter().map(envelope).collect()))
+    }
+
+    fn new(id: EventId, recorded: &RecordedEvent, metadata: Metadata, event: E) -> Self {
+        Self {
+            id,
             stream: recorded.stream.clone(),
             version: recorded.version,
             position: recorded.position,
             recorded_at: recorded.recorded_at,
-            metadata: recorded.metadata.clone(),
-            event: E::decode(recorded)?,
-        })
+            metadata,
+            event,
+        }
     }
+}
+
+/// The id of a part of an event. Never changes.
+fn part_id(id: EventId, name: &str, number: usize) -> EventId {
+    EventId(Uuid::new_v5(&id.0, format!("{number} {name}").as_bytes()))
 }

@@ -385,7 +385,8 @@ impl Error for DecodeError {
 pub enum DecodeFault {
     /// The reader knows no event of this name.
     #[error(
-        "no event of this name is known here; add it to the event enum, or as an `alias` of its new name"
+        "no event of this name is known here; add it to the event enum, or as an `alias` of its new name; or say what it was \
+         `split` into, or that it is `dropped`"
     )]
     UnknownName,
     /// A newer program wrote it.
@@ -409,6 +410,18 @@ pub enum DecodeFault {
         from: u32,
         /// What it said.
         source: BoxError,
+    },
+    /// The old event could not be split into what it is today.
+    #[error("it could not be split into what it is today")]
+    Split {
+        /// What the function said.
+        source: BoxError,
+    },
+    /// One event was asked for, and it is another number of them today.
+    #[error("it is read as {found} events, and one was asked for")]
+    NotOne {
+        /// How many it is.
+        found: usize,
     },
     /// The bytes are not what the type expects.
     #[error("its payload does not decode")]

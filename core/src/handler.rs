@@ -8,7 +8,7 @@ use std::future::Future;
 
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::DecodeError;
-use crate::event::{Event, EventType, share_a_name};
+use crate::event::{Event, EventType, share_a_name, share_a_source};
 use crate::lease::Token;
 
 /// Reacts to events. Derived by `#[derive(EventHandler)]`.
@@ -53,6 +53,9 @@ pub trait EventHandler<Cx: Send = ()>: Send + Sync + 'static {
 )]
 pub trait On<E: Event, Cx: Send = ()>: EventHandler<Cx> {
     /// Handles the event.
+    ///
+    /// Of an old event that was split into several, each part is handled, one after the other, with an id of its own; one that
+    /// was dropped is not. If one part fails, the recorded event as a whole has failed, and all of its parts are handled again.
     ///
     /// # Errors
     ///
@@ -107,7 +110,7 @@ pub const fn apart<const N: usize>(interests: [Interest; N]) -> [Interest; N] {
         let mut right = left + 1;
         while right < N {
             assert!(
-                !share_a_type(interests[left].types, interests[right].types),
+                !share_a_type(interests[left].types, interests[right].types, false),
                 "an event is in a list of this process twice: by itself and in an enum, or under two names of its type"
             );
             right += 1;
@@ -117,12 +120,35 @@ pub const fn apart<const N: usize>(interests: [Interest; N]) -> [Interest; N] {
     interests
 }
 
-const fn share_a_type(left: &[EventType], right: &[EventType]) -> bool {
+/// Refuses, at compile time, a list of deadlines in which two entries are parts of one old event; used by generated code. A
+/// timer belongs to the recorded event, which has one.
+#[doc(hidden)]
+#[track_caller]
+pub const fn apart_as_recorded<const N: usize>(deadlines: [Interest; N]) -> [Interest; N] {
+    let mut left = 0;
+    while left < N {
+        let mut right = left + 1;
+        while right < N {
+            assert!(
+                !share_a_type(deadlines[left].types, deadlines[right].types, true),
+                "two deadlines of this process are set by parts of one old event, which has one timer: list one of them"
+            );
+            right += 1;
+        }
+        left += 1;
+    }
+    deadlines
+}
+
+/// Whether an event is of two types, or, if so asked, has parts of both.
+const fn share_a_type(left: &[EventType], right: &[EventType], as_parts: bool) -> bool {
     let mut l = 0;
     while l < left.len() {
         let mut r = 0;
         while r < right.len() {
-            if share_a_name(&left[l], &right[r]) {
+            if share_a_name(&left[l], &right[r])
+                || as_parts && (share_a_source(&left[l], &right[r]) || share_a_source(&right[r], &left[l]))
+            {
                 return true;
             }
             r += 1;

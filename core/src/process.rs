@@ -14,12 +14,14 @@ use crate::checkpoint::Transactional;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{
-    Conflict, DecodeError, ExecuteError, IdReused, Invalid, Overtaken, StoreError, StreamClosed,
+    Conflict, DecodeError, DecodeFault, ExecuteError, IdReused, Invalid, Overtaken, StoreError, StreamClosed,
 };
 use crate::event::{Event, EventName};
 use crate::handler::Interest;
+use crate::metadata::EventId;
 use crate::repository::Repository;
 use crate::store::{EventStore, ReadStream};
+use crate::upcast::fault_of;
 
 /// A process: an aggregate of its own, to which the events of others happen, and which acts by commands and deadlines.
 /// Derived by `#[derive(ProcessManager)]`.
@@ -48,15 +50,13 @@ pub trait ProcessManager: Aggregate {
     /// Its own events that set deadlines.
     const DEADLINES: &'static [Interest] = &[];
 
-    /// Which process an event concerns that it wants for its reaction number `reaction`, if any, and what that decides.
+    /// Which processes an event concerns that it wants for its reaction number `reaction`, and what those decide: at most one,
+    /// but for the parts of an old event that was split.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if the event cannot be read.
-    fn react_to(
-        reaction: usize,
-        event: &RecordedEvent,
-    ) -> Result<(Option<Self::Id>, Decision<Self>), DecodeError>;
+    fn react_to(reaction: usize, event: &RecordedEvent) -> Result<Vec<Reaction<Self>>, DecodeError>;
 
     /// Executes the command that an event issues for issue number `issue`, as part of `tx`, and records what follows if
     /// it is rejected.
@@ -82,6 +82,17 @@ pub trait ProcessManager: Aggregate {
         let _ = (deadline, event);
         unreachable!("it has no deadlines")
     }
+}
+
+/// That an event concerns a process, and what that decides.
+#[derive(Debug)]
+pub struct Reaction<P: Aggregate> {
+    /// The id of the event, or of the part of it.
+    pub event_id: EventId,
+    /// Which process.
+    pub process: P::Id,
+    /// What it decides.
+    pub decision: Decision<P>,
 }
 
 /// What a process decides on an event, given its state. Pure, so that it can be decided again after a conflict.
@@ -155,6 +166,8 @@ pub trait Issue<E: Event>: Aggregate {
 pub trait Deadline<E: Event>: Aggregate {
     /// When, in whole microseconds; `None` for no deadline. The time of the event is [`recorded_at`](Envelope::recorded_at), by
     /// the store's clock, which also says when the time has come. A process that runs sees that up to a second later.
+    ///
+    /// Of the parts of an old event that was split, at most one may set a deadline: where more do, the event cannot be read.
     fn due(event: &Envelope<E>) -> Option<DateTime<Utc>>;
 
     /// What the process records when the time has come; nothing, if what it waited for has happened.
@@ -219,16 +232,23 @@ impl From<ExecuteError<Infallible>> for ProcessError {
 }
 
 /// Reads an event that a process reacts to.
-pub(crate) fn react<P, E>(recorded: &RecordedEvent) -> Result<(Option<P::Id>, Decision<P>), DecodeError>
+pub(crate) fn react<P, E>(recorded: &RecordedEvent) -> Result<Vec<Reaction<P>>, DecodeError>
 where
     P: React<E>,
     E: Event,
 {
-    let event = Envelope::<E>::decode(recorded)?;
-    Ok((P::process(&event), Decision::new(move |process: &P| process.react(&event))))
+    let reaction = |event: Envelope<E>| {
+        let process = P::process(&event)?;
+        Some(Reaction {
+            event_id: event.id,
+            process,
+            decision: Decision::new(move |process: &P| process.react(&event)),
+        })
+    };
+    Ok(Envelope::<E>::decode_all(recorded)?.into_iter().filter_map(reaction).collect())
 }
 
-/// Executes the command that an event issues, as part of `tx`, and records what follows if it is rejected.
+/// Executes the command that an event issues, or each of its parts, as part of `tx`, and records what follows if it is rejected.
 pub(crate) async fn issue<P, E, S>(
     recorded: &RecordedEvent,
     store: &S,
@@ -239,26 +259,28 @@ where
     E: Event,
     S: EventStore + Transactional + Clone,
 {
-    if was_rejected::<P, S>(recorded, store, tx).await? {
-        return Ok(());
+    for event in Envelope::<E>::decode_all(recorded)? {
+        let rejection_id = runner::command_id::<P>("rejection", event.id);
+        if was_rejected::<S>(rejection_id, recorded, store, tx).await? {
+            continue;
+        }
+        let (id, command) = P::issue(&event);
+        let executed = Repository::<P::Target>::new(store.clone())
+            .execute(&id, command)
+            .command_id(runner::command_id::<P>("command", event.id))
+            .attempts(runner::ATTEMPTS)
+            .within(store, tx)
+            .await;
+        let Err(error) = executed else { continue };
+        let error = ProcessError::or_rejection(error)?;
+        let rejected = Decision::new(move |process: &P| process.rejected(&event, &error));
+        Repository::<P>::new(store.clone())
+            .on_stream(Ok(recorded.stream.clone()), rejected)
+            .command_id(rejection_id)
+            .attempts(runner::ATTEMPTS)
+            .decided_within(store, tx)
+            .await?;
     }
-    let event = Envelope::<E>::decode(recorded)?;
-    let (id, command) = P::issue(&event);
-    let executed = Repository::<P::Target>::new(store.clone())
-        .execute(&id, command)
-        .command_id(runner::command_id::<P>("command", recorded))
-        .attempts(runner::ATTEMPTS)
-        .within(store, tx)
-        .await;
-    let Err(error) = executed else { return Ok(()) };
-    let error = ProcessError::or_rejection(error)?;
-    let rejected = Decision::new(move |process: &P| process.rejected(&event, &error));
-    Repository::<P>::new(store.clone())
-        .on_stream(Ok(recorded.stream.clone()), rejected)
-        .command_id(rejection_id::<P>(recorded))
-        .attempts(runner::ATTEMPTS)
-        .decided_within(store, tx)
-        .await?;
     Ok(())
 }
 
@@ -267,12 +289,13 @@ where
 /// all, although it was made good that it had not.
 ///
 /// Asked in the transaction: who holds a connection must not wait for another.
-async fn was_rejected<P, S>(recorded: &RecordedEvent, store: &S, tx: &mut S::Tx) -> Result<bool, StoreError>
-where
-    P: ProcessManager,
-    S: Transactional,
-{
-    let first = rejection_id::<P>(recorded).event_id(&recorded.stream, 0);
+async fn was_rejected<S: Transactional>(
+    rejection_id: CommandId,
+    recorded: &RecordedEvent,
+    store: &S,
+    tx: &mut S::Tx,
+) -> Result<bool, StoreError> {
+    let first = rejection_id.event_id(&recorded.stream, 0);
     let mut after = recorded.version;
     loop {
         let read = ReadStream::new(recorded.stream.clone()).after(after);
@@ -287,10 +310,6 @@ where
     }
 }
 
-fn rejection_id<P: ProcessManager>(issued_by: &RecordedEvent) -> CommandId {
-    runner::command_id::<P>("rejection", issued_by)
-}
-
 /// Reads an event that sets a deadline.
 pub(crate) fn wait<P, E>(
     recorded: &RecordedEvent,
@@ -299,6 +318,15 @@ where
     P: Deadline<E>,
     E: Event,
 {
-    let event = Envelope::<E>::decode(recorded)?;
-    Ok((P::due(&event), Decision::new(move |process: &P| process.elapsed(&event))))
+    let due = |event: Envelope<E>| (P::due(&event), event);
+    let mut events: Vec<_> = Envelope::<E>::decode_all(recorded)?.into_iter().map(due).collect();
+    if events.len() > 1 {
+        events.retain(|(due_at, _)| due_at.is_some());
+    }
+    match (events.len(), events.pop()) {
+        (_, None) => Ok((None, Decision::new(|_: &P| Events::none()))),
+        (1, Some((due_at, event))) => Ok((due_at, Decision::new(move |process: &P| process.elapsed(&event)))),
+        // A timer belongs to the recorded event, which has one.
+        (found, Some(_)) => Err(fault_of(recorded, DecodeFault::NotOne { found })),
+    }
 }

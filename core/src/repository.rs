@@ -19,7 +19,6 @@ use crate::error::{
     AppendError, Conflict, DecodeError, ExecuteError, Invalid, LoadError, StoreError, StoreErrorKind,
     StreamClosed,
 };
-use crate::event::Event;
 use crate::metadata::{Metadata, metadata_methods};
 use crate::name::InvalidName;
 use crate::process::Decision;
@@ -144,6 +143,9 @@ impl<A: Aggregate> Repository<A> {
 
     /// What has happened to the aggregate after `version`, up to `limit` events; fewer only at the end.
     ///
+    /// An old event that was [split](Envelope::decode_all) into several comes as its parts, all of the same version, and one that
+    /// was dropped does not come. The parts of the last one come all together, also where they are more than `limit` then.
+    ///
     /// # Errors
     ///
     /// [`LoadError`] if it cannot be read. One to which nothing has happened has no events.
@@ -164,9 +166,12 @@ impl<A: Aggregate> Repository<A> {
             let read = ReadStream::new(stream.clone()).after(after).limit(limit - events.len());
             let page = self.store.read_stream(read).await?;
             for recorded in &page.events {
+                if events.len() >= limit {
+                    return Ok(events);
+                }
                 after = recorded.version;
                 if !is_reserved(recorded.name.as_str()) {
-                    events.push(Envelope::decode(recorded)?);
+                    events.extend(Envelope::decode_all(recorded)?);
                 }
             }
             if page.end || page.events.is_empty() {
@@ -248,7 +253,7 @@ impl<A: Aggregate> Repository<A> {
                     loaded.pass(recorded.version, recorded.position);
                     continue;
                 }
-                loaded.apply(A::Event::decode(recorded)?, recorded.version, recorded.position);
+                loaded.take(recorded)?;
             }
             if page.end {
                 return match closing {

@@ -29,22 +29,40 @@ impl ::factum::Event for OrderEvent {
             }
         }
     }
-    fn decode(
+    fn decode_all(
         recorded: &::factum::RecordedEvent,
-    ) -> ::core::result::Result<Self, ::factum::DecodeError> {
-        if <OrderPlaced as ::factum::Event>::TYPES[0].is_named(recorded.name.as_str()) {
-            return <OrderPlaced as ::factum::Event>::decode(recorded).map(Self::Placed);
+    ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {
+        let name = recorded.name.as_str();
+        if <OrderPlaced as ::factum::Event>::TYPES[0].is_named(name) {
+            return <OrderPlaced as ::factum::Event>::decode_all(recorded)
+                .map(|event| event.map(Self::Placed));
         }
-        if <OrderShipped as ::factum::Event>::TYPES[0].is_named(recorded.name.as_str()) {
-            return <OrderShipped as ::factum::Event>::decode(recorded)
+        if <OrderShipped as ::factum::Event>::TYPES[0].is_named(name) {
+            return <OrderShipped as ::factum::Event>::decode_all(recorded)
+                .map(|event| event.map(Self::Shipped));
+        }
+        let mut found = ::core::option::Option::None;
+        if <OrderPlaced as ::factum::Event>::TYPES[0].is_part_of(name) {
+            let parts = <OrderPlaced as ::factum::Event>::decode_all(recorded)?
+                .into_iter()
+                .map(Self::Placed);
+            found.get_or_insert_with(::std::vec::Vec::new).extend(parts);
+        }
+        if <OrderShipped as ::factum::Event>::TYPES[0].is_part_of(name) {
+            let parts = <OrderShipped as ::factum::Event>::decode_all(recorded)?
+                .into_iter()
                 .map(Self::Shipped);
+            found.get_or_insert_with(::std::vec::Vec::new).extend(parts);
         }
-        ::core::result::Result::Err(::factum::__private::unknown_name(recorded))
+        ::factum::__private::parts(recorded, found)
     }
 }
 
 #[allow(deprecated)]
-const _: &[::factum::EventType] = <OrderEvent as ::factum::Event>::TYPES;
+const _: (&[::factum::EventType], &[&::core::primitive::str]) = (
+    <OrderEvent as ::factum::Event>::TYPES,
+    <OrderEvent as ::factum::Event>::DROPPED,
+);
 
 #[automatically_derived]
 #[allow(deprecated)]

@@ -27,13 +27,22 @@ where
             Self::Changed(event) => <Changed<T> as ::factum::Event>::encode(event, codec),
         }
     }
-    fn decode(
+    fn decode_all(
         recorded: &::factum::RecordedEvent,
-    ) -> ::core::result::Result<Self, ::factum::DecodeError> {
-        if <Changed<T> as ::factum::Event>::TYPES[0].is_named(recorded.name.as_str()) {
-            return <Changed<T> as ::factum::Event>::decode(recorded).map(Self::Changed);
+    ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {
+        let name = recorded.name.as_str();
+        if <Changed<T> as ::factum::Event>::TYPES[0].is_named(name) {
+            return <Changed<T> as ::factum::Event>::decode_all(recorded)
+                .map(|event| event.map(Self::Changed));
         }
-        ::core::result::Result::Err(::factum::__private::unknown_name(recorded))
+        let mut found = ::core::option::Option::None;
+        if <Changed<T> as ::factum::Event>::TYPES[0].is_part_of(name) {
+            let parts = <Changed<T> as ::factum::Event>::decode_all(recorded)?
+                .into_iter()
+                .map(Self::Changed);
+            found.get_or_insert_with(::std::vec::Vec::new).extend(parts);
+        }
+        ::factum::__private::parts(recorded, found)
     }
 }
 

@@ -20,12 +20,11 @@ impl ::factum::Event for OrderPlaced {
     ) -> ::core::result::Result<::std::vec::Vec<u8>, ::factum::BoxError> {
         ::factum::__private::encode::<Self>(self, codec)
     }
-    fn decode(
+    fn decode_all(
         recorded: &::factum::RecordedEvent,
-    ) -> ::core::result::Result<Self, ::factum::DecodeError> {
+    ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {
         let event_type = &<Self as ::factum::Event>::TYPES[0];
-        let upcasts = [];
-        ::factum::__private::decode::<Self>(recorded, event_type, &upcasts)
+        ::factum::__private::decode::<Self>(recorded, event_type, &[])
     }
 }
 

@@ -27,9 +27,9 @@ impl ::factum::Event for OrderEvent {
     ) -> ::core::result::Result<::std::vec::Vec<u8>, ::factum::BoxError> {
         ::core::unreachable!()
     }
-    fn decode(
+    fn decode_all(
         _: &::factum::RecordedEvent,
-    ) -> ::core::result::Result<Self, ::factum::DecodeError> {
+    ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {
         ::core::unreachable!()
     }
 }

@@ -16,7 +16,7 @@ impl ::factum::ProcessManager for Welcome {
         reaction: usize,
         event: &::factum::RecordedEvent,
     ) -> ::core::result::Result<
-        (::core::option::Option<Self::Id>, ::factum::Decision<Self>),
+        ::std::vec::Vec<::factum::Reaction<Self>>,
         ::factum::DecodeError,
     > {
         match reaction {

@@ -22,14 +22,14 @@ impl ::factum::ProcessManager for Fulfilment {
         ::factum::Interest::new::<StockRequested>(0),
         ::factum::Interest::new::<PaymentRequested>(0),
     ]);
-    const DEADLINES: &'static [::factum::Interest] = &::factum::__private::apart([
-        ::factum::Interest::new::<PaymentRequested>(0),
-    ]);
+    const DEADLINES: &'static [::factum::Interest] = &::factum::__private::apart_as_recorded(
+        ::factum::__private::apart([::factum::Interest::new::<PaymentRequested>(0)]),
+    );
     fn react_to(
         reaction: usize,
         event: &::factum::RecordedEvent,
     ) -> ::core::result::Result<
-        (::core::option::Option<Self::Id>, ::factum::Decision<Self>),
+        ::std::vec::Vec<::factum::Reaction<Self>>,
         ::factum::DecodeError,
     > {
         match reaction {

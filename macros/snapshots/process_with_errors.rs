@@ -23,7 +23,7 @@ impl ::factum::ProcessManager for Fulfilment {
         _: usize,
         _: &::factum::RecordedEvent,
     ) -> ::core::result::Result<
-        (::core::option::Option<Self::Id>, ::factum::Decision<Self>),
+        ::std::vec::Vec<::factum::Reaction<Self>>,
         ::factum::DecodeError,
     > {
         ::core::unreachable!()

@@ -57,13 +57,31 @@ pub(crate) struct EventAttrs {
     pub(crate) version: Once<SchemaVersion>,
     pub(crate) upcasts: Vec<Keyed<UpcastAttr>>,
     pub(crate) aliases: Vec<Keyed<LitStr>>,
+    pub(crate) splits: Vec<Keyed<SplitAttr>>,
+    pub(crate) dropped: Vec<Keyed<LitStr>>,
     pub(crate) krate: Once<Path>,
     pub(crate) given: Given,
 }
 
-/// `upcast(from = 1, with = function)`.
+/// `upcast(from = 1, with = function)`, or with `typed` in the place of `with`.
 pub(crate) struct UpcastAttr {
     pub(crate) from: SchemaVersion,
+    pub(crate) step: Step,
+}
+
+/// What a step works on, and the function that takes it.
+pub(crate) enum Step {
+    /// `with`: on a JSON value.
+    Value(ExprPath),
+    /// `typed`: on a type of the user's.
+    Typed(ExprPath),
+}
+
+/// `split(from = CustomerChanged, with = moved)`.
+pub(crate) struct SplitAttr {
+    /// The event that it was.
+    pub(crate) from: Type,
+    /// What it leads to.
     pub(crate) with: ExprPath,
 }
 
@@ -121,13 +139,15 @@ pub(crate) struct ProcessAttrs {
 impl EventAttrs {
     pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
         let mut found = Self::default();
-        let keys = ["name", "version", "upcast", "alias", "crate"];
+        let keys = ["name", "version", "upcast", "alias", "split", "dropped", "crate"];
         let given = parse_keys(cx, attrs, "event", &keys, |key, input| {
             match key.to_string().as_str() {
                 "name" => found.name.set(key, value(input)?)?,
                 "version" => found.version.set(key, value(input)?)?,
                 "upcast" => found.upcasts.push(Keyed { key: key.span(), value: upcast(key, input)? }),
-                "alias" => found.aliases.push(Keyed { key: key.span(), value: value(input)? }),
+                "alias" => found.aliases.extend(names(key, "order.sent", input)?),
+                "split" => found.splits.push(Keyed { key: key.span(), value: split(key, input)? }),
+                "dropped" => found.dropped.extend(names(key, "order.viewed", input)?),
                 _ => found.krate.set(key, path(input)?)?,
             }
             Ok(())
@@ -242,16 +262,42 @@ fn unquoted<T>(
     parse(input).map_err(|error| syn::Error::new(error.span(), format!("expected {what}{advice}")))
 }
 
-/// `(from = 1, with = function)`
+/// `(from = 1, with = function)`, or with `typed` in the place of `with`
 fn upcast(key: &Ident, input: ParseStream<'_>) -> syn::Result<UpcastAttr> {
-    let form = "an upcast says from which version it leads to the next, and how: `upcast(from = 1, with = function)`";
-    let (mut from, mut with) = (None, None);
+    let form = "an upcast says from which version it leads to the next, and how: `upcast(from = 1, with = function)` on a JSON \
+                value, or `upcast(from = 1, typed = function)` on a type of its own";
+    let (mut from, mut step) = (None, None);
     in_parens(key, form, input, |inner| {
         while !inner.is_empty() {
             let name = inner.call(Ident::parse_any)?;
             match name.to_string().as_str() {
                 "from" if from.is_none() => from = Some(value(inner)?),
-                "with" if with.is_none() => with = Some(unquoted(inner, "a path", ExprPath::parse)?),
+                "with" if step.is_none() => step = Some(Step::Value(function(inner)?)),
+                "typed" if step.is_none() => step = Some(Step::Typed(function(inner)?)),
+                _ => return Err(syn::Error::new(name.span(), form)),
+            }
+            comma_or_end(inner)?;
+        }
+        Ok(())
+    })?;
+    match (from, step) {
+        (Some(from), Some(step)) => Ok(UpcastAttr { from, step }),
+        _ => Err(syn::Error::new(key.span(), form)),
+    }
+}
+
+/// `(from = CustomerChanged, with = function)`
+fn split(key: &Ident, input: ParseStream<'_>) -> syn::Result<SplitAttr> {
+    let form = "a split says of which old event this one is a part, and how: `split(from = CustomerChanged, with = function)`";
+    let (mut from, mut with) = (None, None);
+    in_parens(key, form, input, |inner| {
+        while !inner.is_empty() {
+            let name = inner.call(Ident::parse_any)?;
+            match name.to_string().as_str() {
+                "from" if from.is_none() => {
+                    from = Some(unquoted(inner, "the type of the old event", Type::parse)?);
+                }
+                "with" if with.is_none() => with = Some(function(inner)?),
                 _ => return Err(syn::Error::new(name.span(), form)),
             }
             comma_or_end(inner)?;
@@ -259,9 +305,35 @@ fn upcast(key: &Ident, input: ParseStream<'_>) -> syn::Result<UpcastAttr> {
         Ok(())
     })?;
     match (from, with) {
-        (Some(from), Some(with)) => Ok(UpcastAttr { from, with }),
+        (Some(from), Some(with)) => Ok(SplitAttr { from, with }),
         _ => Err(syn::Error::new(key.span(), form)),
     }
+}
+
+/// `= some::function`
+fn function(input: ParseStream<'_>) -> syn::Result<ExprPath> {
+    unquoted(input, "a path", ExprPath::parse)
+}
+
+/// `= "name"`, or `("name", "another")`
+fn names(key: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<Vec<Keyed<LitStr>>> {
+    let keyed = |value| Keyed { key: key.span(), value };
+    if input.peek(Token![=]) {
+        return Ok(vec![keyed(value(input)?)]);
+    }
+    let form = format!("a name is text: `{key} = \"{example}\"`, and several are `{key}(\"{example}\", ..)`");
+    in_parens(key, &form, input, |inner| {
+        let mut names = Vec::new();
+        while !inner.is_empty() {
+            let name = inner.parse().map_err(|error: syn::Error| syn::Error::new(error.span(), &form))?;
+            names.push(keyed(name));
+            comma_or_end(inner)?;
+        }
+        if names.is_empty() {
+            return Err(syn::Error::new(key.span(), &form));
+        }
+        Ok(names)
+    })
 }
 
 /// `(Event)`, or `(Event, priority = 10, when = |event| ..)`

@@ -17,10 +17,13 @@ pub(crate) fn event(cx: &Ctxt, input: &EventInput) {
             names_are_names(cx, input);
             aliases_are_old_names(cx, input);
             upcasts_lead_to_today(cx, input);
+            splits_are_of_different_events(cx, input);
+            struct_drops_nothing(cx, input);
             payload_has_no_name(cx, serde_tag.as_ref());
         }
         EventKind::Enum(variants) => {
             enum_has_no_name(cx, input);
+            dropped_names_are_names(cx, input);
             variants_hold_events(cx, input, variants);
             variants_hold_different_events(cx, variants);
         }
@@ -122,12 +125,33 @@ fn upcasts_lead_to_today(cx: &Ctxt, input: &EventInput) {
     // A version in the billions is a slip of the finger; one message says it as well as billions.
     if let Some(missing) = (1..today).find(|from| !steps.contains(from)) {
         let message = format!(
-            "version {today} needs `upcast(from = {missing}, with = ..)`: stored payloads of version {missing} \
-             must stay readable"
+            "version {today} needs `upcast(from = {missing}, with = ..)`, or `typed = ..`: stored payloads of version \
+             {missing} must stay readable"
         );
         cx.error_at(
             attrs.version.get().map_or_else(|| input.target.ident.span(), |version| version.span),
             message,
+        );
+    }
+}
+
+/// What an old event says to a part of it is said by one function.
+fn splits_are_of_different_events(cx: &Ctxt, input: &EventInput) {
+    let splits = &input.attrs.splits;
+    for (index, split) in splits.iter().enumerate() {
+        if splits[..index].iter().any(|first| first.value.from == split.value.from) {
+            let message = "this is split already: one function says all that there is of this event in it";
+            cx.error_on(&split.value.from, message);
+        }
+    }
+}
+
+/// Nothing is passed over by one event: an enum knows which names mean nothing to it.
+fn struct_drops_nothing(cx: &Ctxt, input: &EventInput) {
+    if let Some(dropped) = input.attrs.dropped.first() {
+        cx.error_at(
+            dropped.key,
+            "this belongs on the event enum: what is dropped is passed over where all of its events are read",
         );
     }
 }
@@ -144,11 +168,27 @@ fn enum_has_no_name(cx: &Ctxt, input: &EventInput) {
     let attrs = &input.attrs;
     let aliases = attrs.aliases.iter().map(|alias| alias.key);
     let upcasts = attrs.upcasts.iter().map(|upcast| upcast.key);
-    for key in attrs.name.key().into_iter().chain(attrs.version.key()).chain(aliases).chain(upcasts) {
+    let splits = attrs.splits.iter().map(|split| split.key);
+    for key in
+        attrs.name.key().into_iter().chain(attrs.version.key()).chain(aliases).chain(upcasts).chain(splits)
+    {
         cx.error_at(
             key,
             "this belongs on the event structs: an event enum is stored under the names of its variants",
         );
+    }
+}
+
+/// What is dropped has a name, and is dropped once.
+fn dropped_names_are_names(cx: &Ctxt, input: &EventInput) {
+    let mut seen = Vec::new();
+    for dropped in &input.attrs.dropped {
+        is_a_name(cx, "a dropped name", &dropped.value);
+        let text = dropped.value.value();
+        if seen.contains(&text) {
+            cx.error_on(&dropped.value, format!("`{text}` is dropped already"));
+        }
+        seen.push(text);
     }
 }
 

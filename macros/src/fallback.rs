@@ -26,7 +26,9 @@ pub(crate) fn event(input: &EventInput) -> TokenStream {
             fn encode(&self, _: #krate::Codec) -> ::core::result::Result<::std::vec::Vec<u8>, #krate::BoxError> {
                 ::core::unreachable!()
             }
-            fn decode(_: &#krate::RecordedEvent) -> ::core::result::Result<Self, #krate::DecodeError> {
+            fn decode_all(
+                _: &#krate::RecordedEvent,
+            ) -> ::core::result::Result<#krate::Decoded<Self>, #krate::DecodeError> {
                 ::core::unreachable!()
             }
         }
@@ -117,10 +119,7 @@ pub(crate) fn process(input: &ProcessInput) -> TokenStream {
             fn react_to(
                 _: usize,
                 _: &#krate::RecordedEvent,
-            ) -> ::core::result::Result<
-                (::core::option::Option<Self::Id>, #krate::Decision<Self>),
-                #krate::DecodeError,
-            > {
+            ) -> ::core::result::Result<::std::vec::Vec<#krate::Reaction<Self>>, #krate::DecodeError> {
                 ::core::unreachable!()
             }
         }

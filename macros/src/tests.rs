@@ -36,14 +36,49 @@ fn event_with_history() {
         quote! {
             #[event(
                 name = "order.shipped",
-                version = 3,
+                version = 5,
+                upcast(from = 3, with = shipped_v3),
                 upcast(from = 1, with = shipped_v1),
-                upcast(from = 2, with = shipped_v2),
+                upcast(from = 2, typed = shipped_v2),
+                upcast(from = 4, typed = shipped_v4),
                 alias = "order.sent",
-                alias = "order.posted"
+                alias("order.posted", "order.dispatched")
             )]
             pub struct OrderShipped {
                 pub parcel: String,
+            }
+        },
+    );
+}
+
+#[test]
+fn event_split() {
+    snapshot(
+        "event_split",
+        event,
+        quote! {
+            #[event(
+                name = "customer.moved",
+                split(from = CustomerChanged, with = moved),
+                split(from = CustomerImported, with = moved_when_imported)
+            )]
+            pub struct CustomerMoved {
+                pub to: String,
+            }
+        },
+    );
+}
+
+#[test]
+fn event_enum_with_dropped() {
+    snapshot(
+        "event_enum_with_dropped",
+        event,
+        quote! {
+            #[event(dropped("customer.viewed", "customer.exported"))]
+            pub enum CustomerEvent {
+                Moved(CustomerMoved),
+                Renamed(CustomerRenamed),
             }
         },
     );

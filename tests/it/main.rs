@@ -18,5 +18,7 @@ mod process;
 mod rebuild;
 mod scenario;
 mod slow;
+mod splits;
 mod subscribe;
+mod upcasts;
 mod whole;

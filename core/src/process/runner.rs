@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::SubsecRound;
 use tokio::sync::watch;
 
-use super::{ProcessError, ProcessManager};
+use super::{ProcessError, ProcessManager, Reaction};
 use crate::cause::Cause;
 use crate::command::CommandId;
 use crate::dispatcher::{EventFacts, HandlerError, HandlerFault};
@@ -271,7 +271,7 @@ where
             let (_, elapsed) = P::wait_for(number, event)?;
             Repository::<P>::new(self.store.clone())
                 .on_stream(Ok(event.stream.clone()), elapsed)
-                .command_id(command_id::<P>("elapsed", event))
+                .command_id(command_id::<P>("elapsed", event.id))
                 .caused_by(Cause::from(event))
                 .attempts(ATTEMPTS)
                 .decided_within(&self.store, &mut tx)
@@ -299,8 +299,8 @@ struct Failed {
 }
 
 /// Two steps that an event leads to are two commands.
-pub(crate) fn command_id<P: ProcessManager>(step: &str, event: &RecordedEvent) -> CommandId {
-    CommandId::from_key(&format!("{} {step} {}", P::NAME, event.id))
+pub(crate) fn command_id<P: ProcessManager>(step: &str, event_id: EventId) -> CommandId {
+    CommandId::from_key(&format!("{} {step} {event_id}", P::NAME))
 }
 
 async fn is_set(mut told: watch::Receiver<bool>) {
@@ -344,15 +344,17 @@ where
         event: &RecordedEvent,
         cx: &mut Context<S::Tx>,
     ) -> Result<(), HandleError<ProcessError>> {
-        let (process, decision) = P::react_to(interest, event).map_err(HandleError::Decode)?;
-        let Some(id) = process else { return Ok(()) };
-        Repository::<P>::new(self.0.clone())
-            .on_stream(Repository::<P>::stream(&id), decision)
-            .command_id(command_id::<P>("reaction", event))
-            .attempts(ATTEMPTS)
-            .decided_within(&self.0, cx.tx())
-            .await
-            .map_err(|error| HandleError::Handler(error.into()))
+        let reactions = P::react_to(interest, event).map_err(HandleError::Decode)?;
+        for Reaction { event_id, process, decision } in reactions {
+            Repository::<P>::new(self.0.clone())
+                .on_stream(Repository::<P>::stream(&process), decision)
+                .command_id(command_id::<P>("reaction", event_id))
+                .attempts(ATTEMPTS)
+                .decided_within(&self.0, cx.tx())
+                .await
+                .map_err(|error| HandleError::Handler(error.into()))?;
+        }
+        Ok(())
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::fmt::Debug;
 
+use chrono::DateTime;
+
+use super::handler::record_stored;
 use crate::aggregate::{Aggregate, Events, Handle};
-use crate::event::Route;
+use crate::event::{Event, Route};
+use crate::stream::{Position, StreamId};
 
 /// The past of an aggregate, about to be given a command.
 ///
@@ -56,6 +60,31 @@ impl<A: Aggregate> Scenario<A> {
     #[must_use = "a scenario checks something only when it ends in `then`"]
     pub fn given(mut self, event: impl Into<A::Event>) -> Self {
         event.into().route(&mut self.aggregate);
+        self
+    }
+
+    /// This was stored, under this name in this version of its shape: as a program of long ago has written it. It may be
+    /// several events today, or none.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read today.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "an event is written where it is given")]
+    pub fn given_stored(
+        mut self,
+        name: &'static str,
+        schema_version: u32,
+        payload: serde_json::Value,
+    ) -> Self {
+        let stream = StreamId::new(A::CATEGORY, "of the scenario").expect("the category is a name");
+        let recorded =
+            record_stored(name, schema_version, &payload, stream, Position(1), DateTime::UNIX_EPOCH);
+        match A::Event::decode_all(&recorded) {
+            Ok(events) => events.into_iter().for_each(|event| event.route(&mut self.aggregate)),
+            Err(error) => panic!("the event cannot be read: {error}"),
+        }
         self
     }
 

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use crate::cause::Cause;
 use crate::codec::Codec;
 use crate::envelope::{NewEvent, RecordedEvent};
-use crate::event::Event;
+use crate::event::{Event, EventName, EventType};
 use crate::handler::{Context, EventHandler, HandleError};
-use crate::metadata::Metadata;
+use crate::metadata::{EventId, Metadata};
 use crate::stream::{Position, StreamId, Version};
 
 /// A handler and the events it is given, one after the other.
@@ -112,19 +112,45 @@ impl<H: EventHandler<Cx>, Cx: Send> HandlerScenario<H, Cx> {
         recorded_at: DateTime<Utc>,
         metadata: Metadata,
     ) -> Self {
+        self.position.0 += 1;
+        let recorded = record(&event, stream, self.position, recorded_at, metadata);
+        self.handle(&recorded)
+    }
+
+    /// An event comes, now, that was stored under this name in this version of its shape: as a program of long ago has
+    /// written it. It may be several events today, or none.
+    ///
+    /// # Panics
+    ///
+    /// As [`when`](HandlerScenario::when), or if the event cannot be read today.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "an event is written where it is given")]
+    pub fn when_stored(
+        mut self,
+        stream: StreamId,
+        name: &'static str,
+        schema_version: u32,
+        payload: serde_json::Value,
+    ) -> Self {
+        self.position.0 += 1;
+        let recorded = record_stored(name, schema_version, &payload, stream, self.position, Utc::now());
+        self.handle(&recorded)
+    }
+
+    #[track_caller]
+    fn handle(mut self, recorded: &RecordedEvent) -> Self {
         if let Err(error) = &self.outcome {
             panic!("the handler failed already: {error:?}");
         }
-        let name = event.event_type().name();
+        let name = recorded.name.as_str();
+        let wants = |wanted: &EventType| wanted.is_found_as(name);
         let interests: Vec<_> = (0..H::INTERESTS.len())
-            .filter(|&interest| H::INTERESTS[interest].types.iter().any(|wanted| wanted.is_named(name)))
+            .filter(|&interest| H::INTERESTS[interest].types.iter().any(wants))
             .collect();
         assert!(!interests.is_empty(), "handler `{}` does not list event {name}", H::NAME);
-        self.position.0 += 1;
-        let recorded = record(&event, stream, self.position, recorded_at, metadata);
         for interest in interests {
-            let handled =
-                Cause::from(&recorded).scope(self.handler.handle(interest, &recorded, &mut self.cx));
+            let handled = Cause::from(recorded).scope(self.handler.handle(interest, recorded, &mut self.cx));
             match block_on(handled) {
                 Ok(()) => {}
                 Err(HandleError::Handler(error)) => {
@@ -206,6 +232,30 @@ pub(super) fn record<E: Event>(
         codec: new.codec,
         payload: new.payload,
         metadata: new.metadata,
+        recorded_at,
+    }
+}
+
+/// An event that a program of long ago has written, as a store would give it back.
+#[track_caller]
+pub(super) fn record_stored(
+    name: &'static str,
+    schema_version: u32,
+    payload: &serde_json::Value,
+    stream: StreamId,
+    position: Position,
+    recorded_at: DateTime<Utc>,
+) -> RecordedEvent {
+    RecordedEvent {
+        id: EventId::new(),
+        stream,
+        version: Version(position.0),
+        position,
+        name: EventName::new(name).expect("the name is one that an event can have"),
+        schema_version,
+        codec: Codec::Json.name().into(),
+        payload: payload.to_string().into(),
+        metadata: Metadata::default(),
         recorded_at,
     }
 }

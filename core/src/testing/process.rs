@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::handler::record;
+use super::handler::{record, record_stored};
 use crate::aggregate::{Aggregate, Events, Handle};
 use crate::cause::Cause;
 use crate::envelope::{Envelope, RecordedEvent};
@@ -195,16 +195,44 @@ impl<P: ProcessManager> ProcessScenario<P> {
     pub fn when<E: Event>(mut self, stream: StreamId, event: E) -> Self {
         self.position.0 += 1;
         let recorded = record(&event, stream, self.position, self.now, Metadata::default());
-        let reaction = listed::<P>(P::REACTIONS, "on", &event);
-        let (id, decision) = P::react_to(reaction, &recorded).unwrap_or_else(|error| unreadable(&error));
-        let Some(id) = id else {
-            self.came_to = CameTo::NoProcess;
-            return self;
-        };
-        self.came_to = CameTo::AProcess;
-        self.is(&id.to_string());
-        let events = decision.on(&self.process);
-        self.record_all(events, &recorded);
+        self.react(&recorded)
+    }
+
+    /// An event of another aggregate comes, now, that was stored under this name in this version of its shape: as a program of
+    /// long ago has written it.
+    ///
+    /// # Panics
+    ///
+    /// As [`when`](ProcessScenario::when), or if the event cannot be read today.
+    #[must_use = "a scenario checks something only when it ends in `then`"]
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "an event is written where it is given")]
+    pub fn when_stored(
+        mut self,
+        stream: StreamId,
+        name: &'static str,
+        schema_version: u32,
+        payload: serde_json::Value,
+    ) -> Self {
+        self.position.0 += 1;
+        let recorded = record_stored(name, schema_version, &payload, stream, self.position, self.now);
+        self.react(&recorded)
+    }
+
+    #[track_caller]
+    fn react(mut self, recorded: &RecordedEvent) -> Self {
+        let name = recorded.name.as_str();
+        let numbers: Vec<_> = numbers(P::REACTIONS, name).collect();
+        assert!(!numbers.is_empty(), "process `{}` does not list event {name}: `on(..)`", P::NAME);
+        self.came_to = CameTo::NoProcess;
+        for number in numbers {
+            for reaction in P::react_to(number, recorded).unwrap_or_else(|error| unreadable(&error)) {
+                self.came_to = CameTo::AProcess;
+                self.is(&reaction.process.to_string());
+                let events = reaction.decision.on(&self.process);
+                self.record_all(events, recorded);
+            }
+        }
         self
     }
 
@@ -412,9 +440,14 @@ impl<P: ProcessManager> Debug for ProcessScenario<P> {
     }
 }
 
-/// The number of the entry that has events of this name.
+/// The numbers of the entries that have events of this name, or parts of them.
+fn numbers(list: &[Interest], name: &str) -> impl Iterator<Item = usize> {
+    let has = move |interest: &Interest| interest.types.iter().any(|listed| listed.is_found_as(name));
+    list.iter().enumerate().filter(move |(_, interest)| has(interest)).map(|(number, _)| number)
+}
+
 fn number(list: &[Interest], name: &str) -> Option<usize> {
-    list.iter().position(|interest| interest.types.iter().any(|listed| listed.is_named(name)))
+    numbers(list, name).next()
 }
 
 #[track_caller]

@@ -1,17 +1,17 @@
 //! `derive(Event)`: the tokens.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Type, WherePredicate, parse_quote, parse_quote_spanned};
 
 use crate::ast::{EventInput, EventKind, EventVariant, Target};
-use crate::attr::{EventAttrs, UpcastAttr};
+use crate::attr::{EventAttrs, SchemaVersion, SplitAttr, Step, UpcastAttr};
 
 pub(crate) fn expand(input: &EventInput) -> TokenStream {
     match &input.kind {
         EventKind::Struct { .. } => expand_struct(&input.target, &input.attrs),
-        EventKind::Enum(variants) => expand_enum(&input.target, variants),
+        EventKind::Enum(variants) => expand_enum(&input.target, &input.attrs, variants),
     }
 }
 
@@ -20,7 +20,10 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
     let name = attrs.name.get();
     let version = attrs.version.get().map_or_else(|| quote!(1), |version| quote!(#version));
     let aliases = attrs.aliases.iter().map(|alias| &alias.value);
-    let upcasts = attrs.upcasts.iter().map(|upcast| expand_upcast(target, &upcast.value));
+    let sources = expand_sources(target, attrs);
+    let splits = attrs.splits.iter().map(|split| expand_split(target, &split.value));
+    let (shapes, old_shapes) = expand_shapes(target, attrs);
+    let [recorded, event_type] = ["recorded", "event_type"].map(local);
     let generics = target.generics_where([
         quote!(Self: #krate::__private::Payload + ::core::marker::Send + ::core::marker::Sync + 'static),
     ]);
@@ -35,7 +38,7 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
         #[allow(deprecated)]
         impl #impl_generics #krate::Event for #ident #type_generics #where_clause {
             const TYPES: &'static [#krate::EventType] =
-                &[#krate::EventType::new(#name, #version, &[#(#aliases),*])];
+                &[#krate::EventType::new(#name, #version, &[#(#aliases),*])#sources];
 
             fn event_type(&self) -> &'static #krate::EventType {
                 &<Self as #krate::Event>::TYPES[0]
@@ -48,12 +51,13 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
                 #encode(self, codec)
             }
 
-            fn decode(
-                recorded: &#krate::RecordedEvent,
-            ) -> ::core::result::Result<Self, #krate::DecodeError> {
-                let event_type = &<Self as #krate::Event>::TYPES[0];
-                let upcasts = [#(#upcasts),*];
-                #decode(recorded, event_type, &upcasts)
+            fn decode_all(
+                #recorded: &#krate::RecordedEvent,
+            ) -> ::core::result::Result<#krate::Decoded<Self>, #krate::DecodeError> {
+                let #event_type = &<Self as #krate::Event>::TYPES[0];
+                #(#splits)*
+                #shapes
+                #decode(#recorded, #event_type, &[#(#old_shapes),*])
             }
         }
 
@@ -61,16 +65,80 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
     }
 }
 
-/// The step stands at the function, which is where rustc then says that its signature is another one.
-fn expand_upcast(target: &Target, upcast: &UpcastAttr) -> TokenStream {
-    let UpcastAttr { from, with } = upcast;
-    let (krate, krate_at_function) = (target.krate(), target.krate_at(with.span()));
-    let payload = quote!(payload);
-    let step = quote_spanned!(with.span()=> #krate_at_function::__private::step(#with, #payload));
-    quote!(#krate::__private::Upcast::new(#from, |#payload| #step))
+/// The name of a variable that no function of the user's can be taken for, whatever that is called.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
 }
 
-fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
+/// The old events of which it is a part; each stands at its type, where rustc then says that it is no event.
+fn expand_sources(target: &Target, attrs: &EventAttrs) -> TokenStream {
+    if attrs.splits.is_empty() {
+        return TokenStream::new();
+    }
+    let sources: Vec<_> = attrs.splits.iter().map(|split| &split.value.from).collect();
+    let types = expand_soles(target, &sources);
+    let split_from = Ident::new("split_from", target.ident.span());
+    quote!(.#split_from(&[#(#types),*]))
+}
+
+/// Reads an old event of which this one is a part. The call stands at the function, which is where rustc then says that its
+/// signature is another one.
+fn expand_split(target: &Target, split: &SplitAttr) -> TokenStream {
+    let SplitAttr { from, with } = split;
+    let types = expand_item(target, from, "TYPES");
+    let krate = target.krate_at(with.span());
+    let recorded = local("recorded");
+    let call = quote_spanned!(with.span()=> #krate::__private::split::<#from, Self, _>(#with, #recorded));
+    quote! {
+        if #types[0].is_found_as(#recorded.name.as_str()) {
+            return #call;
+        }
+    }
+}
+
+/// The versions from today's back to the first, each of which knows the next; and all of them but today's, from the first on.
+fn expand_shapes(target: &Target, attrs: &EventAttrs) -> (TokenStream, Vec<TokenStream>) {
+    let mut upcasts: Vec<_> = attrs.upcasts.iter().map(|upcast| &upcast.value).collect();
+    if upcasts.is_empty() {
+        return (TokenStream::new(), Vec::new());
+    }
+    upcasts.sort_by_key(|upcast| upcast.from.number);
+    let shape = |from: &SchemaVersion| local(&format!("version_{}", from.number));
+    let (krate, today, old) = (target.krate(), local("today"), local("old"));
+    let mut shapes = quote!(let #today = #krate::__private::today::<Self>(););
+    for (index, UpcastAttr { from, step }) in upcasts.iter().enumerate().rev() {
+        let next = upcasts.get(index + 1);
+        let next_shape = next.map_or_else(|| today.clone(), |next| shape(&next.from));
+        let leads_to_value = next.is_some_and(|next| matches!(next.step, Step::Value(_)));
+        // The step stands at the function, which is where rustc then says that its signature is another one.
+        let call = match step {
+            Step::Value(step) => {
+                let krate_at_step = target.krate_at(step.span());
+                let taken = quote_spanned!(step.span()=> #krate_at_step::__private::step(#step, #old));
+                quote!(#krate::__private::on_value(#from, &#next_shape, |#old| #taken))
+            }
+            Step::Typed(step) => {
+                let krate_at_step = target.krate_at(step.span());
+                let mut taken = quote_spanned!(step.span()=> #krate_at_step::__private::typed(#step, #old));
+                if leads_to_value {
+                    let value = quote_spanned!(step.span()=> value());
+                    taken = quote! {{
+                        #[allow(unused_imports)]
+                        use #krate::__private::{FallibleValue as _, PlainValue as _};
+                        #krate::__private::Answer(#taken.#value)
+                    }};
+                }
+                let args = quote!(#from, &#next_shape, |#old| #taken);
+                quote_spanned!(step.span()=> #krate_at_step::__private::on_type::<Self, _, _, _, _>(#args))
+            }
+        };
+        let shape = shape(from);
+        shapes.extend(quote!(let #shape = #call;));
+    }
+    (shapes, upcasts.iter().map(|upcast| shape(&upcast.from)).map(|shape| quote!(&#shape)).collect())
+}
+
+fn expand_enum(target: &Target, attrs: &EventAttrs, variants: &[EventVariant]) -> TokenStream {
     let (ident, krate) = (&target.ident, target.krate());
     let names: Vec<_> = variants.iter().map(|variant| &variant.ident).collect();
     let events: Vec<_> = variants.iter().map(|variant| &variant.event).collect();
@@ -79,7 +147,8 @@ fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
     let generics = target.generics_where(are_events.chain([is_static]));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let types = expand_types(target, &events);
-    let [types_of, event_type, encode, decode] = ["TYPES", "event_type", "encode", "decode"]
+    let dropped = expand_dropped(target, attrs);
+    let [types_of, event_type, encode, decode_all] = ["TYPES", "event_type", "encode", "decode_all"]
         .map(|item| events.iter().map(|event| expand_item(target, event, item)).collect::<Vec<_>>());
     let from = variants.iter().map(|variant| expand_from(target, variant));
     let route = quote! {
@@ -92,7 +161,8 @@ fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
     let checked = (!target.is_generic()).then(|| {
         quote_spanned! {ident.span()=>
             #[allow(deprecated)]
-            const _: &[#krate::EventType] = <#ident as #krate::Event>::TYPES;
+            const _: (&[#krate::EventType], &[&::core::primitive::str]) =
+                (<#ident as #krate::Event>::TYPES, <#ident as #krate::Event>::DROPPED);
         }
     });
     // The names of hundreds of events are many to compare with each other.
@@ -101,6 +171,7 @@ fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
         #[allow(deprecated, long_running_const_eval)]
         impl #impl_generics #krate::Event for #ident #type_generics #where_clause {
             const TYPES: &'static [#krate::EventType] = &#types;
+            #dropped
 
             fn event_type(&self) -> &'static #krate::EventType {
                 match self {
@@ -117,15 +188,23 @@ fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
                 }
             }
 
-            fn decode(
+            fn decode_all(
                 recorded: &#krate::RecordedEvent,
-            ) -> ::core::result::Result<Self, #krate::DecodeError> {
+            ) -> ::core::result::Result<#krate::Decoded<Self>, #krate::DecodeError> {
+                let name = recorded.name.as_str();
                 #(
-                    if #types_of[0].is_named(recorded.name.as_str()) {
-                        return #decode(recorded).map(Self::#names);
+                    if #types_of[0].is_named(name) {
+                        return #decode_all(recorded).map(|event| event.map(Self::#names));
                     }
                 )*
-                ::core::result::Result::Err(#krate::__private::unknown_name(recorded))
+                let mut found = ::core::option::Option::None;
+                #(
+                    if #types_of[0].is_part_of(name) {
+                        let parts = #decode_all(recorded)?.into_iter().map(Self::#names);
+                        found.get_or_insert_with(::std::vec::Vec::new).extend(parts);
+                    }
+                )*
+                #krate::__private::parts(recorded, found)
             }
         }
 
@@ -137,13 +216,29 @@ fn expand_enum(target: &Target, variants: &[EventVariant]) -> TokenStream {
 
 /// The names of all events; it stands at the enum's name, which is where rustc then says that two share one.
 fn expand_types(target: &Target, events: &[&Type]) -> TokenStream {
-    let types = events.iter().map(|event| {
-        let krate = target.krate_at(event.span());
-        quote_spanned!(event.span()=> #krate::__private::sole(<#event as #krate::Event>::TYPES))
-    });
+    let types = expand_soles(target, events);
     let types = quote!([#(#types),*]);
     let krate = target.krate_at(target.ident.span());
     quote_spanned!(target.ident.span()=> #krate::__private::distinct(#types))
+}
+
+/// The one type of each event.
+fn expand_soles(target: &Target, events: &[&Type]) -> Vec<TokenStream> {
+    let sole = |event: &&Type| {
+        let krate = target.krate_at(event.span());
+        quote_spanned!(event.span()=> #krate::__private::sole(<#event as #krate::Event>::TYPES))
+    };
+    events.iter().map(sole).collect()
+}
+
+/// The names that are passed over; they stand at the first of them, which is where rustc then says that one is read as well.
+fn expand_dropped(target: &Target, attrs: &EventAttrs) -> Option<TokenStream> {
+    let place = attrs.dropped.first()?.key;
+    let (krate, krate_at_key) = (target.krate(), target.krate_at(place));
+    let names = attrs.dropped.iter().map(|dropped| &dropped.value);
+    let args = quote!(<Self as #krate::Event>::TYPES, [#(#names),*]);
+    let dropped = quote_spanned!(place=> #krate_at_key::__private::dropped(#args));
+    Some(quote!(const DROPPED: &'static [&'static str] = &#dropped;))
 }
 
 /// What an event has as an event; it stands at the event, which is where rustc then says that it is none.

@@ -54,10 +54,7 @@ fn expand_react(target: &Target, events: &[Type]) -> TokenStream {
         fn react_to(
             reaction: usize,
             event: &#krate::RecordedEvent,
-        ) -> ::core::result::Result<
-            (::core::option::Option<Self::Id>, #krate::Decision<Self>),
-            #krate::DecodeError,
-        > {
+        ) -> ::core::result::Result<::std::vec::Vec<#krate::Reaction<Self>>, #krate::DecodeError> {
             match reaction {
                 #(#turns,)*
                 _ => ::core::unreachable!("a process is asked for its own reactions"),
@@ -131,7 +128,10 @@ fn expand_list(target: &Target, name: &str, events: &[Type]) -> TokenStream {
     let interests = quote!([#(#interests),*]);
     let place = target.ident.span();
     let krate_at_name = target.krate_at(place);
-    let apart = quote_spanned!(place=> #krate_at_name::__private::apart(#interests));
+    let mut apart = quote_spanned!(place=> #krate_at_name::__private::apart(#interests));
+    if name == "DEADLINES" {
+        apart = quote_spanned!(place=> #krate_at_name::__private::apart_as_recorded(#apart));
+    }
     quote!(const #name: &'static [#krate::Interest] = &#apart;)
 }
 

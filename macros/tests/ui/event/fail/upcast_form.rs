@@ -21,6 +21,10 @@ struct WithTwoFunctions;
 #[event(name = "e", version = 2, upcast(from = 1, with = "same"))]
 struct WithText;
 
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "f", version = 2, upcast(from = 1, with = same, typed = same))]
+struct WithTwoKinds;
+
 fn same(payload: serde_json::Value) -> Result<serde_json::Value, std::io::Error> {
     Ok(payload)
 }

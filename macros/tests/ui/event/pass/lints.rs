@@ -41,6 +41,34 @@ pub(crate) struct OrderPlaced;
 #[event(name = "order.sent")]
 pub(crate) struct OrderSent;
 
+/// What is left of it, and of one that is older.
+#[derive(Event, Serialize, Deserialize, Debug)]
+#[event(name = "order.left", version = 2, upcast(from = 1, typed = left), split(from = OrderGone, with = gone))]
+pub(crate) struct OrderLeft;
+
+/// What it was.
+#[derive(Deserialize, Debug)]
+pub(crate) struct OrderLeftV1;
+
+fn left(_: OrderLeftV1) -> OrderLeft {
+    OrderLeft
+}
+
+/// An event of long ago.
+#[deprecated]
+#[derive(Event, Serialize, Deserialize, Debug)]
+#[event(name = "order.gone", version = 3, upcast(from = 1, typed = gone_v1), upcast(from = 2, with = same))]
+pub(crate) struct OrderGone;
+
+#[allow(deprecated)]
+fn gone(_: OrderGone) -> Option<OrderLeft> {
+    None
+}
+
+fn gone_v1(_: OrderLeftV1) -> Result<u8, String> {
+    Ok(1)
+}
+
 /// An event of something.
 #[derive(Event, Serialize, Deserialize, Debug)]
 #[event(name = "order.paid")]
@@ -48,7 +76,10 @@ pub(crate) struct Paid<T>(T);
 
 /// Everything that can happen.
 #[derive(Event, Debug)]
+#[event(dropped("order.viewed"))]
 pub(crate) enum OrderEvent {
+    /// It left.
+    Left(OrderLeft),
     /// It was placed.
     Placed(OrderPlaced),
     /// It was sent.

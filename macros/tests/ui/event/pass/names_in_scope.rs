@@ -16,7 +16,8 @@ struct Into;
 struct From;
 struct Send;
 struct Sync;
-struct Upcast;
+struct Decoded;
+struct Answer;
 mod core {}
 mod std {}
 mod factum_core {}
@@ -31,8 +32,24 @@ macro_rules! unreachable {
 }
 
 #[derive(factum::Event, Serialize, Deserialize)]
-#[event(name = "order.placed", version = 2, upcast(from = 1, with = same), alias = "order.made")]
+#[event(
+    name = "order.placed",
+    version = 5,
+    upcast(from = 1, with = old),
+    upcast(from = 2, typed = version_2),
+    upcast(from = 3, with = event_type),
+    upcast(from = 4, typed = today),
+    split(from = OrderMade, with = recorded),
+    alias = "order.given"
+)]
 struct OrderPlaced;
+
+#[derive(factum::Event, Serialize, Deserialize)]
+#[event(name = "order.made")]
+struct OrderMade;
+
+#[derive(Serialize, Deserialize)]
+struct Old;
 
 /// What generated code would find first if it asked by name alone.
 impl OrderPlaced {
@@ -41,11 +58,13 @@ impl OrderPlaced {
     fn event_type(&self) {}
     fn encode(&self) {}
     fn decode() {}
+    fn decode_all() {}
     fn route(self) {}
     fn into(self) {}
 }
 
 #[derive(factum::Event)]
+#[event(dropped("order.viewed"))]
 enum OrderEvent {
     Event(OrderPlaced),
     Error(OrderFailed),
@@ -61,8 +80,24 @@ impl OrderEvent {
     fn event_type(&self) {}
 }
 
-fn same(payload: serde_json::Value) -> ::std::result::Result<serde_json::Value, ::std::io::Error> {
+fn old(payload: serde_json::Value) -> ::std::result::Result<serde_json::Value, ::std::io::Error> {
     ::std::result::Result::Ok(payload)
+}
+
+fn version_2(_: Old) -> ::std::result::Result<Old, ::std::string::String> {
+    ::std::result::Result::Ok(Old)
+}
+
+fn event_type(payload: serde_json::Value) -> ::std::result::Result<serde_json::Value, ::std::io::Error> {
+    ::std::result::Result::Ok(payload)
+}
+
+fn today(_: Old) -> OrderPlaced {
+    OrderPlaced
+}
+
+fn recorded(_: OrderMade) -> ::std::vec::Vec<OrderPlaced> {
+    ::std::vec![OrderPlaced]
 }
 
 fn main() {

@@ -1,0 +1,22 @@
+use factum::Event;
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "customer.changed")]
+struct CustomerChanged;
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "customer.moved", split(from = CustomerChanged, with = moved))]
+struct CustomerMoved;
+
+fn moved(_: CustomerChanged) -> Option<CustomerMoved> {
+    None
+}
+
+#[derive(Event)]
+enum CustomerEvent {
+    Changed(CustomerChanged),
+    Moved(CustomerMoved),
+}
+
+fn main() {}
