@@ -28,6 +28,7 @@ mod handler;
 mod inline;
 mod lease;
 mod metadata;
+pub mod migrate;
 mod name;
 mod partition;
 mod process;
