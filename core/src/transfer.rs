@@ -22,6 +22,9 @@
 
 pub mod check;
 
+use std::collections::HashMap;
+use std::fmt;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -30,9 +33,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::codec::Codec;
+use crate::decoded::Decoded;
 use crate::envelope::RecordedEvent;
-use crate::error::{BoxError, StoreError};
-use crate::event::EventName;
+use crate::error::{BoxError, DecodeError, Invalid, StoreError};
+use crate::event::{Event, EventName, EventType};
 use crate::metadata::{EventId, Metadata};
 use crate::store::EventStore;
 use crate::stream::{Position, StreamId, Version};
@@ -168,6 +173,12 @@ pub enum TransferError {
     /// The store is ill.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An event cannot be brought to today's shape.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// An event cannot be written in today's shape.
+    #[error(transparent)]
+    Encode(#[from] Invalid),
     /// The file, or whatever stands for it.
     #[error("the export cannot be read or written")]
     Io(#[from] std::io::Error),
@@ -216,8 +227,7 @@ pub enum TransferError {
     },
 }
 
-/// Writes all that `store` holds to `out`, and says how many records that were. What is appended meanwhile is part of it,
-/// or not.
+/// Writes all that `store` holds to `out`, as it is, and says how many records that were: [`Export::write`].
 ///
 /// # Errors
 ///
@@ -228,28 +238,127 @@ pub enum TransferError {
 /// Dropping the future leaves an export that is known to be incomplete.
 pub async fn export(
     store: &impl Transfer,
-    mut out: impl AsyncWrite + Unpin + Send,
+    out: impl AsyncWrite + Unpin + Send,
 ) -> Result<u64, TransferError> {
-    write_line(&mut out, &Line::begin()).await?;
-    let changes = store.changes().await?;
-    let (mut records, mut after) = (0, Position::START);
-    loop {
-        let page = store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
-        // Each page is of a moment of its own. After each and not only after the last, so that nobody waits for the end of
-        // an export that is lost already.
-        if store.changes().await? != changes {
-            return Err(TransferError::Changed);
-        }
-        let Some(last) = page.last() else { break };
-        after = last.position();
-        for record in page {
-            write_line(&mut out, &Line::record(record)).await?;
-            records += 1;
-        }
+    Export::of(store).write(out).await
+}
+
+/// An export that is about to be written.
+///
+/// ```
+/// # use factum::{memory::MemoryStore, Event};
+/// # use serde::{Deserialize, Serialize};
+/// use factum::transfer::Export;
+///
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(name = "order.shipped", version = 2, upcast(from = 1, typed = shipped_v1))]
+/// # struct OrderShipped { parcel: String }
+/// # #[derive(Deserialize)]
+/// # struct OrderShippedV1 { packet: String }
+/// # fn shipped_v1(old: OrderShippedV1) -> OrderShipped { OrderShipped { parcel: old.packet } }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// let mut file = Vec::new();
+/// Export::of(&store).today::<OrderShipped>().write(&mut file).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an export is written when `write` is awaited"]
+pub struct Export<'a, S: ?Sized> {
+    store: &'a S,
+    /// By stored name.
+    today: HashMap<&'static str, Bring>,
+}
+
+/// How events of a name are brought to today's shape.
+#[derive(Clone, Copy)]
+struct Bring {
+    to: EventType,
+    by: fn(&mut RecordedEvent) -> Result<(), TransferError>,
+}
+
+impl<'a, S: Transfer + ?Sized> Export<'a, S> {
+    /// All that `store` holds, as it is.
+    pub fn of(store: &'a S) -> Self {
+        Self { store, today: HashMap::new() }
     }
-    write_line(&mut out, &Line::end(records)).await?;
-    out.flush().await?;
-    Ok(records)
+
+    /// And brings events of this type, or of these if it is an enum, to today's name and shape, so that whoever reads the export
+    /// needs no upcasts. Everything else of an event stays: its place, its id, its times and its metadata.
+    ///
+    /// An event has one place, so what is several events today, or none, stays as it was stored, for its reader to split or to
+    /// drop. What has today's shape stays byte for byte.
+    pub fn today<E: Event>(mut self) -> Self {
+        for to in E::TYPES {
+            for name in std::iter::once(to.name()).chain(to.aliases().iter().copied()) {
+                self.today.insert(name, Bring { to: *to, by: bring::<E> });
+            }
+        }
+        self
+    }
+
+    /// Writes it to `out`, and says how many records that were. What is appended meanwhile is part of it, or not.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]; of these [`Changed`](TransferError::Changed) asks to export again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves an export that is known to be incomplete.
+    pub async fn write(self, mut out: impl AsyncWrite + Unpin + Send) -> Result<u64, TransferError> {
+        let store = self.store;
+        write_line(&mut out, &Line::begin()).await?;
+        let changes = store.changes().await?;
+        let (mut records, mut after) = (0, Position::START);
+        loop {
+            let page = store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
+            // Each page is of a moment of its own. After each and not only after the last, so that nobody waits for the end of
+            // an export that is lost already.
+            if store.changes().await? != changes {
+                return Err(TransferError::Changed);
+            }
+            let Some(last) = page.last() else { break };
+            after = last.position();
+            for record in page {
+                write_line(&mut out, &Line::record(self.brought(record)?)).await?;
+                records += 1;
+            }
+        }
+        write_line(&mut out, &Line::end(records)).await?;
+        out.flush().await?;
+        Ok(records)
+    }
+
+    /// The record in the shape that it is to have.
+    fn brought(&self, mut record: Record) -> Result<Record, TransferError> {
+        if let Record::Live(event) | Record::Archived(event) = &mut record
+            && let Some(Bring { to, by }) = self.today.get(event.name.as_str())
+            && (event.name.as_str(), event.schema_version) != (to.name(), to.schema_version())
+        {
+            by(event)?;
+        }
+        Ok(record)
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for Export<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export").field("today", &self.today.keys()).finish_non_exhaustive()
+    }
+}
+
+fn bring<E: Event>(recorded: &mut RecordedEvent) -> Result<(), TransferError> {
+    let Decoded::Whole(event) = E::decode_all(recorded)? else { return Ok(()) };
+    // It was read by this codec just now.
+    let codec = Codec::named(&recorded.codec).unwrap_or_default();
+    let name = EventName::from(event.event_type());
+    let payload = event.encode(codec).map_err(|source| Invalid::Encode { name: name.clone(), source })?;
+    recorded.schema_version = event.event_type().schema_version();
+    recorded.name = name;
+    recorded.payload = payload.into();
+    Ok(())
 }
 
 /// Writes an export to an empty `store`, all of it or nothing, and says how many records that were. Positions, versions, ids

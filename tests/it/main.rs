@@ -7,6 +7,7 @@ mod clock;
 mod decode;
 mod domain;
 mod execute;
+mod exports;
 mod failover;
 mod faulty;
 mod fulfilment;
