@@ -1,9 +1,12 @@
-//! Given, when, then: tests of aggregates, handlers and processes, without a store and without a runtime.
+//! Given, when, then: tests of aggregates, handlers and processes, without a store and without a runtime. And the shapes of
+//! events, frozen.
 
 mod aggregate;
+mod frozen;
 mod handler;
 mod process;
 
 pub use self::aggregate::{Scenario, When};
+pub use self::frozen::Frozen;
 pub use self::handler::{HandlerScenario, block_on};
 pub use self::process::ProcessScenario;

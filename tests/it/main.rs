@@ -10,6 +10,7 @@ mod execute;
 mod exports;
 mod failover;
 mod faulty;
+mod frozen;
 mod fulfilment;
 mod handlers;
 mod load;
