@@ -27,6 +27,7 @@ use crate::domain::{
 
 /// An order is to be delivered. Sets the deadline for its payment.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.begun")]
 pub struct Begun {
     /// How many of what, each product once.
@@ -37,6 +38,7 @@ pub struct Begun {
 
 /// Goods are to be reserved, one product after the other.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.reservation_requested")]
 pub struct ReservationRequested {
     /// What.
@@ -47,11 +49,13 @@ pub struct ReservationRequested {
 
 /// Everything is reserved, and the order is to know.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.all_reserved")]
 pub struct AllReserved {}
 
 /// There is too little of something, so the order is to be cancelled.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.goods_missing")]
 pub struct GoodsMissing {
     /// Of what there is too little, and how much there is.
@@ -60,16 +64,19 @@ pub struct GoodsMissing {
 
 /// The time for the payment is over, so the order is to be cancelled unless it is paid.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.payment_overdue")]
 pub struct PaymentOverdue {}
 
 /// Nothing is missing, so the order is to be shipped.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.shipment_requested")]
 pub struct ShipmentRequested {}
 
 /// What was reserved of a product is to leave the house.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.consumption_requested")]
 pub struct ConsumptionRequested {
     /// Which.
@@ -78,6 +85,7 @@ pub struct ConsumptionRequested {
 
 /// What was reserved of a product is to be put back.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.release_requested")]
 pub struct ReleaseRequested {
     /// Which.
@@ -86,6 +94,7 @@ pub struct ReleaseRequested {
 
 /// The order was shipped or cancelled: nothing more is decided.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "fulfilment.ended")]
 pub struct Ended {}
 

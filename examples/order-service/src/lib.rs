@@ -15,6 +15,8 @@
 
 pub mod cdnow;
 pub mod domain;
+#[cfg(test)]
+mod frozen;
 pub mod fulfilment;
 pub mod history;
 pub mod import;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The shop's number of a customer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct CustomerId(pub String);
 
@@ -18,6 +19,7 @@ impl fmt::Display for CustomerId {
 
 /// Somebody became a customer.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "customer.registered")]
 pub struct CustomerRegistered {
     /// Who.

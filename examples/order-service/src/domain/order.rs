@@ -1,14 +1,18 @@
 //! Orders: placed, paid, shipped, or cancelled before they are shipped.
 
+mod past;
+
 use std::fmt;
 
 use factum::{Aggregate, Apply, Event, Events, Handle, events};
 use serde::{Deserialize, Serialize};
 
+use self::past::OrderConfirmed;
 use super::{Cents, CustomerId, Product};
 
 /// The shop's number of an order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct OrderId(pub String);
 
@@ -20,6 +24,7 @@ impl fmt::Display for OrderId {
 
 /// One line of an order.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
     /// What.
     pub product: Product,
@@ -33,6 +38,7 @@ pub struct Line {
 
 /// A customer ordered something.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "order.placed")]
 pub struct OrderPlaced {
     /// Who.
@@ -51,7 +57,13 @@ impl OrderPlaced {
 /// The shop is to deliver the order. Said of orders that the service takes, and of none that an import brings: what those
 /// tell has happened long ago, and nobody waits for a parcel.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[event(name = "order.delivery_requested")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[event(
+    name = "order.delivery_requested",
+    version = 3,
+    upcast(from = 1, with = past::in_seconds),
+    upcast(from = 2, typed = past::in_milliseconds)
+)]
 pub struct DeliveryRequested {
     /// What is to be delivered.
     pub lines: Vec<Line>,
@@ -63,17 +75,20 @@ pub struct DeliveryRequested {
 
 /// Everything in the order is reserved for it.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[event(name = "order.reserved")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[event(name = "order.reserved", split(from = OrderConfirmed, with = past::reserved))]
 pub struct OrderReserved {}
 
 /// Nothing is missing any more, neither goods nor money: the order can be shipped.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "order.ready")]
 pub struct OrderReady {}
 
 /// The order was paid in full.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[event(name = "order.paid")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[event(name = "order.paid", split(from = OrderConfirmed, with = past::paid))]
 pub struct OrderPaid {
     /// By whom.
     pub customer: CustomerId,
@@ -83,6 +98,7 @@ pub struct OrderPaid {
 
 /// The order left the house.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "order.shipped")]
 pub struct OrderShipped {
     /// The carrier's number.
@@ -91,6 +107,7 @@ pub struct OrderShipped {
 
 /// The order will not be shipped, and what was paid was paid back.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "order.cancelled")]
 pub struct OrderCancelled {
     /// Whose order it was.
@@ -103,8 +120,9 @@ pub struct OrderCancelled {
     pub reason: String,
 }
 
-/// Everything that can happen to an order.
+/// Everything that can happen to an order. The program of the first years also told who had looked at one.
 #[derive(Event, Clone, Debug, PartialEq)]
+#[event(dropped("order.viewed"))]
 pub enum OrderEvent {
     /// A customer ordered something.
     Placed(OrderPlaced),

@@ -11,6 +11,7 @@ use super::OrderId;
 
 /// The shop's name of a product.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Product(pub String);
 
@@ -24,6 +25,7 @@ impl fmt::Display for Product {
 
 /// Goods came in.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "stock.received")]
 pub struct StockReceived {
     /// How many.
@@ -32,6 +34,7 @@ pub struct StockReceived {
 
 /// Some were put aside for an order.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "stock.reserved")]
 pub struct StockReserved {
     /// For which.
@@ -42,6 +45,7 @@ pub struct StockReserved {
 
 /// What was put aside for an order was put back.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "stock.released")]
 pub struct StockReleased {
     /// For which.
@@ -50,6 +54,7 @@ pub struct StockReleased {
 
 /// What was put aside for an order has left the house with it.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[event(name = "stock.consumed")]
 pub struct StockConsumed {
     /// With which.

@@ -78,12 +78,14 @@ impl<R: ReadModel> Swap<R::Tx> for SpendInUse<R> {
 ///
 /// [`DecodeError`], if the event cannot be read.
 pub fn customer_of(event: &RecordedEvent) -> Result<Option<String>, DecodeError> {
-    Ok(match OrderEvent::decode(event)? {
+    // An event of long ago may be several today. They are of one order, and so of one customer.
+    let mut customers = OrderEvent::decode_all(event)?.into_iter().filter_map(|event| match event {
         OrderEvent::Placed(placed) => Some(placed.customer.0),
         OrderEvent::Paid(paid) => Some(paid.customer.0),
         OrderEvent::Cancelled(cancelled) => Some(cancelled.customer.0),
         _ => None,
-    })
+    });
+    Ok(customers.next())
 }
 
 fn add(gathered: &mut Gathered, customer: &CustomerId, spend: Spend) {

@@ -2,6 +2,7 @@
 
 mod bad_lines;
 mod killed;
+mod past;
 mod rebuilt;
 mod serve;
 mod shops;
