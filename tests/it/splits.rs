@@ -297,6 +297,17 @@ async fn the_events_of_an_aggregate_are_its_parts_and_none_is_lost_between_pages
 }
 
 #[tokio::test]
+async fn more_events_than_asked_for_are_only_the_parts_of_the_last_one() {
+    let store = MemoryStore::new();
+    let changed = || new_event("customer.changed", 2, &json!({ "name": "Ada", "streets": ["A"] }));
+    append(&store, "customer/1", vec![changed(), changed(), changed()]).await;
+    let customers = Repository::<Customer>::new(store);
+    for (limit, expected) in [(0, 0), (1, 2), (2, 2), (3, 4), (4, 4), (5, 6), (9, 6)] {
+        assert_eq!(customers.events(&1, Version::NONE, limit).await.unwrap().len(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_handler_is_called_for_each_part() {
     let notes = Notes::default();
     let subscription =
