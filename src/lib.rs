@@ -2,7 +2,7 @@
 
 #[doc(inline)]
 pub use factum_core::*;
-pub use factum_macros::{Aggregate, Event, EventHandler, ProcessManager};
+pub use factum_macros::{Aggregate, Event, EventHandler, ProcessManager, View};
 
 #[doc(hidden)]
 pub use factum_core::__private;

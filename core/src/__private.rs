@@ -4,6 +4,8 @@ pub use crate::event::{distinct, dropped, sole};
 pub use crate::handler::{apart, apart_as_recorded};
 pub use crate::upcast::{Answer, FallibleValue, PlainValue};
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
@@ -18,8 +20,10 @@ use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{BoxError, DecodeError, DecodeFault};
 use crate::event::{Event, EventType};
 use crate::handler::{Context, HandleError, On};
-use crate::process::{self, Deadline, Decision, Issue, ProcessError, ProcessManager, React, Reaction};
+use crate::name::InvalidName;
+use crate::process::{self, Choice, Deadline, Issue, ProcessError, ProcessManager, React, Reaction};
 use crate::store::EventStore;
+use crate::tag::Tag;
 use crate::upcast::{IntoParts, LeadsTo, OldShape, OnType, OnValue, Shape, Today};
 
 /// Generated code cannot name a crate that only this one depends on.
@@ -43,6 +47,39 @@ impl<T: Serialize + DeserializeOwned> Payload for T {}
 /// What serde says.
 pub fn encode<T: Payload>(event: &T, codec: Codec) -> Result<Vec<u8>, BoxError> {
     codec.encode(event)
+}
+
+/// What a tag can be made of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` makes no tag",
+    label = "not `Display`",
+    note = "a tag is the text of a field: implement `Display`, or write `#[event(tags)]` if it has any number of values"
+)]
+pub trait TagValue: Display {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display + ?Sized> TagValue for T {}
+
+/// Adds the tag that a field makes.
+///
+/// # Errors
+///
+/// [`InvalidName`], if its text makes none.
+pub fn tag<T: TagValue>(tags: &mut BTreeSet<Tag>, key: &str, value: &T) -> Result<(), InvalidName> {
+    tags.insert(Tag::of(key, value)?);
+    Ok(())
+}
+
+/// Adds the tags that the values of a field make.
+///
+/// # Errors
+///
+/// [`InvalidName`], if the text of one makes none.
+pub fn tag_each<'v, T>(tags: &mut BTreeSet<Tag>, key: &str, values: &'v T) -> Result<(), InvalidName>
+where
+    &'v T: IntoIterator<Item: TagValue>,
+{
+    values.into_iter().try_for_each(|value| tag(tags, key, &value))
 }
 
 /// Reads the content of an event struct.
@@ -237,6 +274,6 @@ where
 /// [`DecodeError`], if it cannot be read.
 pub fn wait<P: Deadline<E> + Records<E>, E: Event>(
     recorded: &RecordedEvent,
-) -> Result<(Option<DateTime<Utc>>, Decision<P>), DecodeError> {
+) -> Result<(Option<DateTime<Utc>>, Choice<P>), DecodeError> {
     process::wait(recorded)
 }

@@ -32,7 +32,7 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what the event `{E}` does to it",
     label = "`impl Apply<{E}> for {Self}` is missing",
-    note = "every event of an aggregate is applied: write `impl Apply<{E}> for {Self}`"
+    note = "every event of an aggregate or a view is applied: write `impl Apply<{E}> for {Self}`"
 )]
 pub trait Apply<E> {
     /// Takes the event into the state.

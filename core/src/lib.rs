@@ -19,6 +19,7 @@ mod checkpoint;
 mod codec;
 mod command;
 mod dead_letter;
+mod decision;
 mod decoded;
 mod dispatcher;
 mod envelope;
@@ -51,6 +52,7 @@ pub use self::checkpoint::{Advance, Checkpoint, Checkpoints, Progress, Transacti
 pub use self::codec::Codec;
 pub use self::command::CommandId;
 pub use self::dead_letter::{DeadLetter, DeadLetters, Failure, NewDeadLetter, Parked, ReadDeadLetters};
+pub use self::decision::{Decide, Decision, Decisions, Records, Select, View, Views};
 pub use self::decoded::Decoded;
 pub use self::dispatcher::{Dispatcher, EventFacts, HandlerError, HandlerFault};
 pub use self::envelope::{Envelope, NewEvent, RecordedEvent};
@@ -65,7 +67,7 @@ pub use self::lease::{Heartbeat, Held, Lease, Leases, NodeId, Roster, Share, Tok
 pub use self::metadata::{EventId, Metadata};
 pub use self::name::{InvalidName, NAME_BYTES_MAX, NameFault};
 pub use self::partition::Partition;
-pub use self::process::{Deadline, Decision, Issue, Process, ProcessError, ProcessManager, React, Reaction};
+pub use self::process::{Choice, Deadline, Issue, Process, ProcessError, ProcessManager, React, Reaction};
 pub use self::query::{EventQuery, QueryItem};
 pub use self::repository::{Execute, Repository};
 pub use self::store::EventStore;

@@ -78,7 +78,7 @@ pub trait ProcessManager: Aggregate {
     fn wait_for(
         deadline: usize,
         event: &RecordedEvent,
-    ) -> Result<(Option<DateTime<Utc>>, Decision<Self>), DecodeError> {
+    ) -> Result<(Option<DateTime<Utc>>, Choice<Self>), DecodeError> {
         let _ = (deadline, event);
         unreachable!("it has no deadlines")
     }
@@ -92,15 +92,15 @@ pub struct Reaction<P: Aggregate> {
     /// Which process.
     pub process: P::Id,
     /// What it decides.
-    pub decision: Decision<P>,
+    pub choice: Choice<P>,
 }
 
 /// What a process decides on an event, given its state. Pure, so that it can be decided again after a conflict.
-pub struct Decision<P: Aggregate>(Decide<P>);
+pub struct Choice<P: Aggregate>(Decide<P>);
 
 type Decide<P> = Box<dyn Fn(&P) -> Events<<P as Aggregate>::Event> + Send + Sync>;
 
-impl<P: Aggregate> Decision<P> {
+impl<P: Aggregate> Choice<P> {
     pub(crate) fn new(decide: impl Fn(&P) -> Events<P::Event> + Send + Sync + 'static) -> Self {
         Self(Box::new(decide))
     }
@@ -111,9 +111,9 @@ impl<P: Aggregate> Decision<P> {
     }
 }
 
-impl<P: Aggregate> fmt::Debug for Decision<P> {
+impl<P: Aggregate> fmt::Debug for Choice<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decision").field("category", &P::CATEGORY).finish_non_exhaustive()
+        f.debug_struct("Choice").field("category", &P::CATEGORY).finish_non_exhaustive()
     }
 }
 
@@ -242,7 +242,7 @@ where
         Some(Reaction {
             event_id: event.id,
             process,
-            decision: Decision::new(move |process: &P| process.react(&event)),
+            choice: Choice::new(move |process: &P| process.react(&event)),
         })
     };
     Ok(Envelope::<E>::decode_all(recorded)?.into_iter().filter_map(reaction).collect())
@@ -273,7 +273,7 @@ where
             .await;
         let Err(error) = executed else { continue };
         let error = ProcessError::or_rejection(error)?;
-        let rejected = Decision::new(move |process: &P| process.rejected(&event, &error));
+        let rejected = Choice::new(move |process: &P| process.rejected(&event, &error));
         Repository::<P>::new(store.clone())
             .on_stream(Ok(recorded.stream.clone()), rejected)
             .command_id(rejection_id)
@@ -311,9 +311,7 @@ async fn was_rejected<S: Transactional>(
 }
 
 /// Reads an event that sets a deadline.
-pub(crate) fn wait<P, E>(
-    recorded: &RecordedEvent,
-) -> Result<(Option<DateTime<Utc>>, Decision<P>), DecodeError>
+pub(crate) fn wait<P, E>(recorded: &RecordedEvent) -> Result<(Option<DateTime<Utc>>, Choice<P>), DecodeError>
 where
     P: Deadline<E>,
     E: Event,
@@ -324,8 +322,8 @@ where
         events.retain(|(due_at, _)| due_at.is_some());
     }
     match (events.len(), events.pop()) {
-        (_, None) => Ok((None, Decision::new(|_: &P| Events::none()))),
-        (1, Some((due_at, event))) => Ok((due_at, Decision::new(move |process: &P| process.elapsed(&event)))),
+        (_, None) => Ok((None, Choice::new(|_: &P| Events::none()))),
+        (1, Some((due_at, event))) => Ok((due_at, Choice::new(move |process: &P| process.elapsed(&event)))),
         // A timer belongs to the recorded event, which has one.
         (found, Some(_)) => Err(fault_of(recorded, DecodeFault::NotOne { found })),
     }

@@ -21,7 +21,7 @@ use crate::error::{
 };
 use crate::metadata::{Metadata, metadata_methods};
 use crate::name::InvalidName;
-use crate::process::Decision;
+use crate::process::Choice;
 use crate::retention::{Closing, TRUNCATED, is_reserved};
 use crate::store::{Append, Appended, EventStore, ReadStream, StreamPage, Uncommitted};
 use crate::stream::{Expected, StreamId, Version};
@@ -442,7 +442,7 @@ where
     }
 }
 
-impl<A: Aggregate> Execute<'_, A, Decision<A>> {
+impl<A: Aggregate> Execute<'_, A, Choice<A>> {
     /// As [`within`](Execute::within), where the aggregate is a process and decides by itself. It is no command, or every
     /// aggregate would be offered it as one.
     pub(crate) async fn decided_within<S>(
@@ -453,7 +453,7 @@ impl<A: Aggregate> Execute<'_, A, Decision<A>> {
     where
         S: EventStore + Transactional,
     {
-        let decide = |state: &A, decision: &Decision<A>| Ok(decision.on(state));
+        let decide = |state: &A, choice: &Choice<A>| Ok(choice.on(state));
         self.run(&mut InTransaction { store, tx }, decide).await.map(drop)
     }
 }

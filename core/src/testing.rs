@@ -1,12 +1,14 @@
-//! Given, when, then: tests of aggregates, handlers and processes, without a store and without a runtime. And the shapes of
-//! events, frozen.
+//! Given, when, then: tests of aggregates, decisions, handlers and processes, without a store and without a runtime. And the
+//! shapes of events, frozen.
 
 mod aggregate;
+mod decision;
 mod frozen;
 mod handler;
 mod process;
 
 pub use self::aggregate::{Scenario, When};
+pub use self::decision::{Decided, DecisionScenario};
 pub use self::frozen::Frozen;
 pub use self::handler::{HandlerScenario, block_on};
 pub use self::process::ProcessScenario;

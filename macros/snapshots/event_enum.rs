@@ -18,6 +18,15 @@ impl ::factum::Event for OrderEvent {
             Self::Shipped(event) => <OrderShipped as ::factum::Event>::event_type(event),
         }
     }
+    fn tag(
+        &self,
+        tags: &mut ::std::collections::BTreeSet<::factum::Tag>,
+    ) -> ::core::result::Result<(), ::factum::InvalidName> {
+        match self {
+            Self::Placed(event) => <OrderPlaced as ::factum::Event>::tag(event, tags),
+            Self::Shipped(event) => <OrderShipped as ::factum::Event>::tag(event, tags),
+        }
+    }
     fn encode(
         &self,
         codec: ::factum::Codec,

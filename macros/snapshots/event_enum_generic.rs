@@ -19,6 +19,14 @@ where
             Self::Changed(event) => <Changed<T> as ::factum::Event>::event_type(event),
         }
     }
+    fn tag(
+        &self,
+        tags: &mut ::std::collections::BTreeSet<::factum::Tag>,
+    ) -> ::core::result::Result<(), ::factum::InvalidName> {
+        match self {
+            Self::Changed(event) => <Changed<T> as ::factum::Event>::tag(event, tags),
+        }
+    }
     fn encode(
         &self,
         codec: ::factum::Codec,

@@ -25,6 +25,17 @@ impl ::factum::Event for CustomerEvent {
             }
         }
     }
+    fn tag(
+        &self,
+        tags: &mut ::std::collections::BTreeSet<::factum::Tag>,
+    ) -> ::core::result::Result<(), ::factum::InvalidName> {
+        match self {
+            Self::Moved(event) => <CustomerMoved as ::factum::Event>::tag(event, tags),
+            Self::Renamed(event) => {
+                <CustomerRenamed as ::factum::Event>::tag(event, tags)
+            }
+        }
+    }
     fn encode(
         &self,
         codec: ::factum::Codec,

@@ -59,7 +59,7 @@ where
         deadline: usize,
         event: &::factum::RecordedEvent,
     ) -> ::core::result::Result<
-        (::core::option::Option<::factum::__private::Time>, ::factum::Decision<Self>),
+        (::core::option::Option<::factum::__private::Time>, ::factum::Choice<Self>),
         ::factum::DecodeError,
     > {
         match deadline {

@@ -67,7 +67,7 @@ impl ::factum::ProcessManager for Fulfilment {
         deadline: usize,
         event: &::factum::RecordedEvent,
     ) -> ::core::result::Result<
-        (::core::option::Option<::factum::__private::Time>, ::factum::Decision<Self>),
+        (::core::option::Option<::factum::__private::Time>, ::factum::Choice<Self>),
         ::factum::DecodeError,
     > {
         match deadline {

@@ -2,13 +2,14 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::token::Paren;
 use syn::{
-    Attribute, Data, DeriveInput, Expr, Fields, Generics, Ident, Path, Token, Type, Variant, WherePredicate,
-    parse_quote,
+    Attribute, Data, DeriveInput, Expr, Fields, Generics, Ident, Member, Path, Token, Type, Variant,
+    WherePredicate, parse_quote,
 };
 
-use crate::attr::{AggregateAttrs, EventAttrs, HandlerAttrs, ProcessAttrs};
+use crate::attr::{AggregateAttrs, EventAttrs, HandlerAttrs, ProcessAttrs, TagAttr, ViewAttrs};
 use crate::ctxt::Ctxt;
 
 /// What is the same for every derive: whose it is.
@@ -32,9 +33,29 @@ pub(crate) enum EventKind {
     Struct {
         /// The `tag` of `#[serde(tag = "..")]`, which would put a name into the payload.
         serde_tag: Option<Ident>,
+        /// What it is about.
+        tags: Vec<TagField>,
     },
     /// One fact out of several.
     Enum(Vec<EventVariant>),
+}
+
+/// `#[event(tag)] course: CourseId`.
+pub(crate) struct TagField {
+    pub(crate) member: Member,
+    pub(crate) ty: Type,
+    pub(crate) attr: TagAttr,
+}
+
+impl TagField {
+    /// The first part of its tags; nothing, if neither the attribute nor the field says it.
+    pub(crate) fn key(&self) -> Option<String> {
+        match (&self.attr.key, &self.member) {
+            (Some(key), _) => Some(key.value()),
+            (None, Member::Named(name)) => Some(name.unraw().to_string()),
+            (None, Member::Unnamed(_)) => None,
+        }
+    }
 }
 
 /// `Placed(OrderPlaced)`.
@@ -47,6 +68,12 @@ pub(crate) struct EventVariant {
 pub(crate) struct AggregateInput {
     pub(crate) target: Target,
     pub(crate) attrs: AggregateAttrs,
+}
+
+/// The input of `derive(View)`.
+pub(crate) struct ViewInput {
+    pub(crate) target: Target,
+    pub(crate) attrs: ViewAttrs,
 }
 
 /// The input of `derive(EventHandler)`.
@@ -66,7 +93,9 @@ pub(crate) struct ProcessInput {
 impl EventInput {
     pub(crate) fn from_syn(cx: &Ctxt, input: &DeriveInput) -> Self {
         let attrs = EventAttrs::parse(cx, &input.attrs);
-        refuse_attrs_inside(cx, "event", "on the event struct", &input.data);
+        if !matches!(input.data, Data::Struct(_)) {
+            refuse_attrs_inside(cx, "event", "on the event struct", &input.data);
+        }
         let kind = match &input.data {
             Data::Enum(data) => {
                 if data.variants.is_empty() {
@@ -76,10 +105,12 @@ impl EventInput {
                     data.variants.iter().filter_map(|variant| event_variant(cx, variant)).collect(),
                 )
             }
-            Data::Struct(_) => EventKind::Struct { serde_tag: serde_tag(&input.attrs) },
+            Data::Struct(data) => {
+                EventKind::Struct { serde_tag: serde_tag(&input.attrs), tags: tag_fields(cx, &data.fields) }
+            }
             Data::Union(data) => {
                 cx.error_on(data.union_token, "an event is a struct, or an enum of event structs");
-                EventKind::Struct { serde_tag: None }
+                EventKind::Struct { serde_tag: None, tags: Vec::new() }
             }
         };
         Self { target: Target::new(input, attrs.krate.get()), attrs, kind }
@@ -92,6 +123,17 @@ impl AggregateInput {
         refuse_attrs_inside(cx, "aggregate", "above the aggregate", &input.data);
         if let Data::Union(data) = &input.data {
             cx.error_on(data.union_token, "an aggregate is a struct or an enum");
+        }
+        Self { target: Target::new(input, attrs.krate.get()), attrs }
+    }
+}
+
+impl ViewInput {
+    pub(crate) fn from_syn(cx: &Ctxt, input: &DeriveInput) -> Self {
+        let attrs = ViewAttrs::parse(cx, &input.attrs);
+        refuse_attrs_inside(cx, "view", "above the view", &input.data);
+        if let Data::Union(data) = &input.data {
+            cx.error_on(data.union_token, "a view is a struct or an enum");
         }
         Self { target: Target::new(input, attrs.krate.get()), attrs }
     }
@@ -157,6 +199,17 @@ impl Target {
         }
         generics
     }
+}
+
+/// The fields that say what the event is about, once for each tag.
+fn tag_fields(cx: &Ctxt, fields: &Fields) -> Vec<TagField> {
+    let mut tags = Vec::new();
+    for (field, member) in fields.iter().zip(fields.members()) {
+        for attr in TagAttr::parse(cx, &field.attrs) {
+            tags.push(TagField { member: member.clone(), ty: field.ty.clone(), attr });
+        }
+    }
+    tags
 }
 
 /// The event struct of a variant, or a report of what the variant holds instead.

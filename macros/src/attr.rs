@@ -85,6 +85,29 @@ pub(crate) struct SplitAttr {
     pub(crate) with: ExprPath,
 }
 
+/// `#[event(tag)]`, `#[event(tag = "course")]`, `#[event(tags)]` or `#[event(tags = "goods")]` on a field: what the event is about.
+pub(crate) struct TagAttr {
+    /// The first part of the tag, if it is not the field's name.
+    pub(crate) key: Option<LitStr>,
+    /// Whether the field has any number of values, each of which makes a tag.
+    pub(crate) is_many: bool,
+    /// Where `tag` stands.
+    pub(crate) place: Span,
+}
+
+impl TagAttr {
+    /// Each that the field has.
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Vec<Self> {
+        let mut found = Vec::new();
+        parse_keys(cx, attrs, "event", &["tag", "tags"], |key, input| {
+            let text = if input.peek(Token![=]) { Some(value(input)?) } else { None };
+            found.push(Self { key: text, is_many: key == "tags", place: key.span() });
+            Ok(())
+        });
+        found
+    }
+}
+
 /// A version of the shape of an event's payload.
 #[derive(Clone, Copy)]
 pub(crate) struct SchemaVersion {
@@ -97,6 +120,14 @@ pub(crate) struct SchemaVersion {
 pub(crate) struct AggregateAttrs {
     pub(crate) category: Once<LitStr>,
     pub(crate) id: Once<Type>,
+    pub(crate) event: Once<Type>,
+    pub(crate) krate: Once<Path>,
+    pub(crate) given: Given,
+}
+
+/// `#[view(..)]`.
+#[derive(Default)]
+pub(crate) struct ViewAttrs {
     pub(crate) event: Once<Type>,
     pub(crate) krate: Once<Path>,
     pub(crate) given: Given,
@@ -163,6 +194,18 @@ impl AggregateAttrs {
         let given = parse_keys(cx, attrs, "aggregate", &keys, |key, input| match key.to_string().as_str() {
             "category" => found.category.set(key, value(input)?),
             "id" => found.id.set(key, ty(input)?),
+            "event" => found.event.set(key, ty(input)?),
+            _ => found.krate.set(key, path(input)?),
+        });
+        Self { given, ..found }
+    }
+}
+
+impl ViewAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        let keys = ["event", "crate"];
+        let given = parse_keys(cx, attrs, "view", &keys, |key, input| match key.to_string().as_str() {
             "event" => found.event.set(key, ty(input)?),
             _ => found.krate.set(key, path(input)?),
         });

@@ -2,7 +2,10 @@
 
 use syn::{Ident, LitStr, Type, parse_quote};
 
-use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, Target};
+use crate::ast::{
+    AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, TagField, Target,
+    ViewInput,
+};
 use crate::attr::ProcessAttrs;
 use crate::ctxt::Ctxt;
 
@@ -12,7 +15,7 @@ pub(crate) const NAME_BYTES_MAX: usize = 255;
 pub(crate) fn event(cx: &Ctxt, input: &EventInput) {
     owns_what_it_has(cx, &input.target);
     match &input.kind {
-        EventKind::Struct { serde_tag } => {
+        EventKind::Struct { serde_tag, tags } => {
             has_a_name(cx, input);
             names_are_names(cx, input);
             aliases_are_old_names(cx, input);
@@ -20,6 +23,7 @@ pub(crate) fn event(cx: &Ctxt, input: &EventInput) {
             splits_are_of_different_events(cx, input);
             struct_drops_nothing(cx, input);
             payload_has_no_name(cx, serde_tag.as_ref());
+            tags_have_keys(cx, tags);
         }
         EventKind::Enum(variants) => {
             enum_has_no_name(cx, input);
@@ -34,6 +38,11 @@ pub(crate) fn aggregate(cx: &Ctxt, input: &AggregateInput) {
     owns_what_it_has(cx, &input.target);
     aggregate_is_complete(cx, input);
     category_is_a_name(cx, input);
+}
+
+pub(crate) fn view(cx: &Ctxt, input: &ViewInput) {
+    owns_what_it_has(cx, &input.target);
+    view_is_complete(cx, input);
 }
 
 pub(crate) fn handler(cx: &Ctxt, input: &HandlerInput) {
@@ -211,12 +220,36 @@ fn variants_hold_different_events(cx: &Ctxt, variants: &[EventVariant]) {
     }
 }
 
+/// A tag says what kind of thing its value is.
+fn tags_have_keys(cx: &Ctxt, tags: &[TagField]) {
+    for (index, tag) in tags.iter().enumerate() {
+        let Some(key) = tag.key() else {
+            let message = "a field without a name says what it is: `#[event(tag = \"course\")]`";
+            cx.error_on(Ident::new("tag", tag.attr.place), message);
+            continue;
+        };
+        if let Some(literal) = &tag.attr.key {
+            is_a_name(cx, "a tag's key", literal);
+        }
+        if tags[..index].iter().any(|first| first.member == tag.member && first.key().as_ref() == Some(&key))
+        {
+            cx.error_on(Ident::new("tag", tag.attr.place), format!("the field is the tag `{key}` already"));
+        }
+    }
+}
+
 /// An aggregate says of which category, id and event it is.
 fn aggregate_is_complete(cx: &Ctxt, input: &AggregateInput) {
     let is_given = |key, form, meaning| is_given(cx, &input.target, &input.attrs.given, key, form, meaning);
     is_given("category", "#[aggregate(category = \"..\")]", "the kind of thing it is, which never changes");
     is_given("id", "#[aggregate(id = ..)]", "the type that says which one of its kind it is");
     is_given("event", "#[aggregate(event = ..)]", "the enum of everything that can happen to it");
+}
+
+/// A view says which events it is folded from.
+fn view_is_complete(cx: &Ctxt, input: &ViewInput) {
+    let meaning = "the events it is folded from";
+    is_given(cx, &input.target, &input.attrs.given, "event", "#[view(event = ..)]", meaning);
 }
 
 /// A category is a name, and has no slash, since a slash ends it in `order/42`.

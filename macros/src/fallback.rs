@@ -4,7 +4,10 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Type, parse_quote};
 
-use crate::ast::{AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, Target};
+use crate::ast::{
+    AggregateInput, EventInput, EventKind, EventVariant, HandlerInput, ProcessInput, Target, ViewInput,
+};
+use crate::expand;
 
 pub(crate) fn event(input: &EventInput) -> TokenStream {
     let (ident, krate) = (&input.target.ident, input.target.krate());
@@ -73,6 +76,11 @@ pub(crate) fn aggregate(input: &AggregateInput) -> TokenStream {
             type Event = #event;
         }
     }
+}
+
+pub(crate) fn view(input: &ViewInput) -> TokenStream {
+    // Without its event type nothing sensible can be said about a view; with it, nothing else can be wrong.
+    input.attrs.event.get().map_or_else(TokenStream::new, |_| expand::view::expand(input))
 }
 
 pub(crate) fn handler(input: &HandlerInput) -> TokenStream {

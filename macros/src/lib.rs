@@ -30,6 +30,12 @@ pub fn derive_aggregate(input: proc_macro::TokenStream) -> proc_macro::TokenStre
     aggregate(input.into()).into()
 }
 
+#[doc = include_str!("../docs/view.md")]
+#[proc_macro_derive(View, attributes(view))]
+pub fn derive_view(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    view(input.into()).into()
+}
+
 #[doc = include_str!("../docs/handler.md")]
 #[proc_macro_derive(EventHandler, attributes(handler))]
 pub fn derive_event_handler(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
@@ -54,6 +60,10 @@ fn aggregate(input: TokenStream) -> TokenStream {
         expand::aggregate::expand,
         fallback::aggregate,
     )
+}
+
+fn view(input: TokenStream) -> TokenStream {
+    derive(input, ast::ViewInput::from_syn, check::view, expand::view::expand, fallback::view)
 }
 
 fn handler(input: TokenStream) -> TokenStream {

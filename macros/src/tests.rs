@@ -10,7 +10,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::ctxt::Ctxt;
-use crate::{aggregate, check, event, handler, process};
+use crate::{aggregate, check, event, handler, process, view};
 
 type Derive = fn(TokenStream) -> TokenStream;
 
@@ -167,6 +167,52 @@ fn aggregate_generic() {
             pub struct Field<T> {
                 value: Option<T>,
             }
+        },
+    );
+}
+
+#[test]
+fn event_with_tags() {
+    snapshot(
+        "event_with_tags",
+        event,
+        quote! {
+            #[event(name = "goods.moved")]
+            pub struct Moved {
+                #[event(tag = "place")]
+                from: Place,
+                #[event(tags = "place")]
+                to: Option<Place>,
+                #[event(tag)]
+                r#type: Kind,
+                #[event(tags)]
+                goods: Vec<u32>,
+                count: u32,
+            }
+        },
+    );
+}
+
+#[test]
+fn view_plain() {
+    snapshot(
+        "view_plain",
+        view,
+        quote! {
+            #[view(event = CourseEvent)]
+            pub struct FreeSeats(u32);
+        },
+    );
+}
+
+#[test]
+fn view_with_errors() {
+    snapshot(
+        "view_with_errors",
+        view,
+        quote! {
+            #[view(events = CourseEvent)]
+            pub struct FreeSeats(u32);
         },
     );
 }

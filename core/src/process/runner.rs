@@ -345,9 +345,9 @@ where
         cx: &mut Context<S::Tx>,
     ) -> Result<(), HandleError<ProcessError>> {
         let reactions = P::react_to(interest, event).map_err(HandleError::Decode)?;
-        for Reaction { event_id, process, decision } in reactions {
+        for Reaction { event_id, process, choice } in reactions {
             Repository::<P>::new(self.0.clone())
-                .on_stream(Repository::<P>::stream(&process), decision)
+                .on_stream(Repository::<P>::stream(&process), choice)
                 .command_id(command_id::<P>("reaction", event_id))
                 .attempts(ATTEMPTS)
                 .decided_within(&self.0, cx.tx())

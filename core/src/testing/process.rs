@@ -229,7 +229,7 @@ impl<P: ProcessManager> ProcessScenario<P> {
             for reaction in P::react_to(number, recorded).unwrap_or_else(|error| unreadable(&error)) {
                 self.came_to = CameTo::AProcess;
                 self.is(&reaction.process.to_string());
-                let events = reaction.decision.on(&self.process);
+                let events = reaction.choice.on(&self.process);
                 self.record_all(events, recorded);
             }
         }

@@ -5,17 +5,17 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Type, WherePredicate, parse_quote, parse_quote_spanned};
 
-use crate::ast::{EventInput, EventKind, EventVariant, Target};
+use crate::ast::{EventInput, EventKind, EventVariant, TagField, Target};
 use crate::attr::{EventAttrs, SchemaVersion, SplitAttr, Step, UpcastAttr};
 
 pub(crate) fn expand(input: &EventInput) -> TokenStream {
     match &input.kind {
-        EventKind::Struct { .. } => expand_struct(&input.target, &input.attrs),
+        EventKind::Struct { tags, .. } => expand_struct(&input.target, &input.attrs, tags),
         EventKind::Enum(variants) => expand_enum(&input.target, &input.attrs, variants),
     }
 }
 
-fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
+fn expand_struct(target: &Target, attrs: &EventAttrs, tags: &[TagField]) -> TokenStream {
     let (ident, krate) = (&target.ident, target.krate());
     let name = attrs.name.get();
     let version = attrs.version.get().map_or_else(|| quote!(1), |version| quote!(#version));
@@ -23,6 +23,7 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
     let sources = expand_sources(target, attrs);
     let splits = attrs.splits.iter().map(|split| expand_split(target, &split.value));
     let (shapes, old_shapes) = expand_shapes(target, attrs);
+    let tag = expand_tag(target, tags);
     let [recorded, event_type] = ["recorded", "event_type"].map(local);
     let generics = target.generics_where([
         quote!(Self: #krate::__private::Payload + ::core::marker::Send + ::core::marker::Sync + 'static),
@@ -44,6 +45,8 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
                 &<Self as #krate::Event>::TYPES[0]
             }
 
+            #tag
+
             fn encode(
                 &self,
                 codec: #krate::Codec,
@@ -63,6 +66,35 @@ fn expand_struct(target: &Target, attrs: &EventAttrs) -> TokenStream {
 
         #route
     }
+}
+
+/// What the event is about. Each call stands at the type of its field, which is where rustc then says that it makes no text.
+fn expand_tag(target: &Target, tags: &[TagField]) -> Option<TokenStream> {
+    let krate = target.krate();
+    let calls: Vec<_> = tags
+        .iter()
+        .map(|tag| {
+            let TagField { member, ty, attr } = tag;
+            let (key, krate) = (tag.key(), target.krate_at(ty.span()));
+            let call = if attr.is_many {
+                quote_spanned!(ty.span()=> #krate::__private::tag_each::<#ty>)
+            } else {
+                quote_spanned!(ty.span()=> #krate::__private::tag::<#ty>)
+            };
+            quote!(#call(tags, #key, &self.#member)?;)
+        })
+        .collect();
+    (!calls.is_empty()).then(|| {
+        quote! {
+            fn tag(
+                &self,
+                tags: &mut ::std::collections::BTreeSet<#krate::Tag>,
+            ) -> ::core::result::Result<(), #krate::InvalidName> {
+                #(#calls)*
+                ::core::result::Result::Ok(())
+            }
+        }
+    })
 }
 
 /// The name of a variable that no function of the user's can be taken for, whatever that is called.
@@ -148,8 +180,9 @@ fn expand_enum(target: &Target, attrs: &EventAttrs, variants: &[EventVariant]) -
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let types = expand_types(target, &events);
     let dropped = expand_dropped(target, attrs);
-    let [types_of, event_type, encode, decode_all] = ["TYPES", "event_type", "encode", "decode_all"]
-        .map(|item| events.iter().map(|event| expand_item(target, event, item)).collect::<Vec<_>>());
+    let [types_of, event_type, tag, encode, decode_all] =
+        ["TYPES", "event_type", "tag", "encode", "decode_all"]
+            .map(|item| events.iter().map(|event| expand_item(target, event, item)).collect::<Vec<_>>());
     let from = variants.iter().map(|variant| expand_from(target, variant));
     let route = quote! {
         match self {
@@ -176,6 +209,15 @@ fn expand_enum(target: &Target, attrs: &EventAttrs, variants: &[EventVariant]) -
             fn event_type(&self) -> &'static #krate::EventType {
                 match self {
                     #(Self::#names(event) => #event_type(event),)*
+                }
+            }
+
+            fn tag(
+                &self,
+                tags: &mut ::std::collections::BTreeSet<#krate::Tag>,
+            ) -> ::core::result::Result<(), #krate::InvalidName> {
+                match self {
+                    #(Self::#names(event) => #tag(event, tags),)*
                 }
             }
 

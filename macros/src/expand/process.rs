@@ -103,7 +103,7 @@ fn expand_wait(target: &Target, events: &[Type]) -> TokenStream {
             deadline: usize,
             event: &#krate::RecordedEvent,
         ) -> ::core::result::Result<
-            (::core::option::Option<#krate::__private::Time>, #krate::Decision<Self>),
+            (::core::option::Option<#krate::__private::Time>, #krate::Choice<Self>),
             #krate::DecodeError,
         > {
             match deadline {

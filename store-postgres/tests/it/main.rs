@@ -3,6 +3,7 @@
 mod checkpoints;
 mod concurrency;
 mod crashes;
+mod decisions;
 mod faults;
 mod feed;
 mod given;

@@ -10,7 +10,7 @@ struct ProcessManager;
 struct Aggregate;
 struct Event;
 struct Interest;
-struct Decision;
+struct Choice;
 struct Option;
 struct Result;
 struct EventStore;

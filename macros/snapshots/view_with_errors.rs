@@ -1,0 +1,8 @@
+#[view(events = CourseEvent)]
+pub struct FreeSeats(u32);
+
+// Derived:
+
+::core::compile_error! {
+    "unknown key `events`: did you mean `event`?"
+}
