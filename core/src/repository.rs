@@ -397,7 +397,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
     }
 
     /// Names the command, so that executing it again has no further effect and answers with the aggregate as it was
-    /// right after the command.
+    /// right after the command; if its events were truncated since, with the aggregate as it is.
     pub fn command_id(mut self, id: CommandId) -> Self {
         self.command_id = Some(id);
         self
@@ -473,12 +473,15 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
             Start::Assume(loaded) => Some(loaded),
             Start::Expect(version) => return self.decide_at(log, &stream, version, &handle).await,
         };
+        let mut was_executed = false;
         loop {
             let was_assumed = assumed.is_some();
             let outcome = match assumed.take() {
                 Some(loaded) => self.decide(log, &stream, loaded, &handle).await,
                 None => match self.load(log, &stream).await? {
                     Known::Executed(loaded) => return Ok(loaded),
+                    // Its events were erased: what the stream has left is all there is to answer with.
+                    Known::State(loaded) if was_executed => return Ok(loaded),
                     Known::State(loaded) => {
                         attempts_left -= 1;
                         self.decide(log, &stream, loaded, &handle).await
@@ -488,7 +491,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
             match outcome {
                 // What an assumed state says without an append to prove it has to be asked of the real one.
                 Ok(Decided::Nothing(_)) | Err(ExecuteError::Rejected(_)) if was_assumed => {}
-                Ok(Decided::ExecutedElsewhere) => {}
+                Ok(Decided::ExecutedElsewhere) => was_executed = true,
                 Err(ExecuteError::Conflict(_)) if was_assumed || attempts_left > 0 => {}
                 Ok(Decided::Nothing(loaded) | Decided::Recorded(loaded)) => return Ok(loaded),
                 Err(error) => return Err(error),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use factum::memory::MemoryStore;
+use factum::retention::Retention;
 use factum::store::{Append, Limits, ReadAll};
 use factum::{
     Cause, Codec, CommandId, Conflict, EventId, EventStore, ExecuteError, Expected, Invalid, Loaded,
@@ -264,4 +265,20 @@ async fn of_racing_commands_all_take_effect_once() {
     parcels.sort_by_key(|parcel| parcel.parse::<u32>().unwrap());
     assert_eq!(parcels, (0..16).map(|n| n.to_string()).collect::<Vec<_>>());
     assert_eq!(all(&store).await.len(), 17);
+}
+
+#[tokio::test]
+async fn a_command_whose_events_were_truncated_is_not_executed_again() {
+    let store = MemoryStore::new();
+    let orders = Repository::<Order>::new(store.clone());
+    orders.execute(&1, place()).await.unwrap();
+    let id = CommandId::from_key("ship once");
+    orders.execute(&1, ship("a")).command_id(id).await.unwrap();
+    orders.execute(&1, ship("b")).await.unwrap();
+    orders.execute(&1, ship("c")).await.unwrap();
+    store.truncate_stream(&stream(), Version(4)).await.unwrap();
+    let left = all(&store).await;
+    let order = orders.execute(&1, ship("a")).command_id(id).await.unwrap();
+    assert_eq!((order.version(), order.parcels.len()), (Version(4), 1), "the order as it is now");
+    assert_eq!(all(&store).await, left);
 }
