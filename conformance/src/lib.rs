@@ -96,6 +96,7 @@ mod read_stream;
 mod rebuild;
 mod retention;
 mod seen;
+mod snapshot;
 mod stall;
 mod timer;
 mod transaction;

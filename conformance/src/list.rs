@@ -9,14 +9,15 @@
 /// ```
 ///
 /// `Memory` is the store's [`Fixture`](crate::Fixture). What the store cannot do is declared with its reason: the
-/// tests of that ability are then listed as ignored, for that reason. The abilities are `durable` and `work`.
+/// tests of that ability are then listed as ignored, for that reason. The abilities are `durable`, `work` and
+/// `snapshots`.
 ///
 /// The modules are named after the areas of [`promises`](crate::promises). Two enrolments in one file, or one beside
 /// modules of the same names, go into modules of their own.
 #[macro_export]
 macro_rules! conformance {
     ($fixture:ty $(, without($($without:tt)*))? $(,)?) => {
-        $crate::__abilities! { $fixture; durable [] work []; $($($without)*)? }
+        $crate::__abilities! { $fixture; durable [] work [] snapshots []; $($($without)*)? }
     };
 }
 
@@ -24,18 +25,37 @@ macro_rules! conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __abilities {
-    ($fixture:ty; durable $durable:tt work $work:tt; ) => {
-        $crate::__promises! { __enrol $fixture; durable $durable work $work }
+    ($fixture:ty; durable $durable:tt work $work:tt snapshots $snapshots:tt; ) => {
+        $crate::__promises! { __enrol $fixture; durable $durable work $work snapshots $snapshots }
     };
-    ($fixture:ty; durable [] work $work:tt; durable: $reason:literal $(, $($rest:tt)*)?) => {
-        $crate::__abilities! { $fixture; durable [#[ignore = $reason]] work $work; $($($rest)*)? }
+    (
+        $fixture:ty; durable [] work $work:tt snapshots $snapshots:tt;
+        durable: $reason:literal $(, $($rest:tt)*)?
+    ) => {
+        $crate::__abilities! {
+            $fixture; durable [#[ignore = $reason]] work $work snapshots $snapshots; $($($rest)*)?
+        }
     };
-    ($fixture:ty; durable $durable:tt work []; work: $reason:literal $(, $($rest:tt)*)?) => {
-        $crate::__abilities! { $fixture; durable $durable work [#[ignore = $reason]]; $($($rest)*)? }
+    (
+        $fixture:ty; durable $durable:tt work [] snapshots $snapshots:tt;
+        work: $reason:literal $(, $($rest:tt)*)?
+    ) => {
+        $crate::__abilities! {
+            $fixture; durable $durable work [#[ignore = $reason]] snapshots $snapshots; $($($rest)*)?
+        }
     };
-    ($fixture:ty; durable $durable:tt work $work:tt; $($unknown:tt)*) => {
+    (
+        $fixture:ty; durable $durable:tt work $work:tt snapshots [];
+        snapshots: $reason:literal $(, $($rest:tt)*)?
+    ) => {
+        $crate::__abilities! {
+            $fixture; durable $durable work $work snapshots [#[ignore = $reason]]; $($($rest)*)?
+        }
+    };
+    ($fixture:ty; durable $durable:tt work $work:tt snapshots $snapshots:tt; $($unknown:tt)*) => {
         ::core::compile_error!(::core::concat!(
-            "expected `durable: \"the reason\"` or `work: \"the reason\"`, each at most once, found `",
+            "expected `durable: \"the reason\"`, `work: \"the reason\"` or `snapshots: \"the reason\"`, each at most \
+             once, found `",
             ::core::stringify!($($unknown)*),
             "`"
         ));
@@ -366,6 +386,26 @@ macro_rules! __promises {
                 is_taken_with_its_transaction,
                 one_of_those_who_take_it_has_it,
             }
+            /// Snapshots: believed where the log has what they stand on. Stores without `snapshots` ignore these.
+            snapshot [snapshots] {
+                a_snapshot_comes_back_with_what_followed,
+                pages_after_a_snapshot_join_to_the_whole,
+                without_one_all_events_come,
+                a_state_that_stands_on_nothing_falls,
+                what_stands_on_nothing_is_not_kept,
+                one_that_is_too_new_is_passed_over,
+                one_with_the_event_is_passed_over,
+                an_older_one_never_replaces_a_newer,
+                racing_writers_leave_the_newest,
+                two_shapes_are_kept_beside_each_other,
+                a_stream_that_is_set_apart_loses_them,
+                a_truncated_stream_has_another_state,
+                none_is_left_where_a_stream_is_deleted_meanwhile,
+                they_are_forgotten_where_it_is_asked,
+                a_transaction_reads_from_one,
+                they_are_no_part_of_the_log,
+                random_histories_have_one_state,
+            }
             /// Random histories, beside a store in a `Vec`.
             model [] {
                 random_histories_are_answered_as_by_the_model,
@@ -397,14 +437,16 @@ macro_rules! __names {
 #[macro_export]
 macro_rules! __enrol {
     (
-        [$fixture:ty; durable $durable:tt work $work:tt]
+        [$fixture:ty; durable $durable:tt work $work:tt snapshots $snapshots:tt]
         $($(#[$doc:meta])* $area:ident $ability:tt { $($promise:ident,)* })*
     ) => {
         $(
             mod $area {
                 #[allow(unused_imports)]
                 use super::*;
-                $($crate::__test! { $fixture; durable $durable work $work; $ability $area $promise })*
+                $($crate::__test! {
+                    $fixture; durable $durable work $work snapshots $snapshots; $ability $area $promise
+                })*
             }
         )*
     };
@@ -421,13 +463,28 @@ macro_rules! __test {
             $crate::__private::run::<$fixture, _>($crate::promises::$area::$promise)
         }
     };
-    ($fixture:ty; durable [$($durable:tt)*] work $work:tt; [durable] $area:ident $promise:ident) => {
+    (
+        $fixture:ty; durable [$($durable:tt)*] work $work:tt snapshots $snapshots:tt;
+        [durable] $area:ident $promise:ident
+    ) => {
         $crate::__test! { as [$($durable)*] $fixture; $area $promise }
     };
-    ($fixture:ty; durable $durable:tt work [$($work:tt)*]; [work] $area:ident $promise:ident) => {
+    (
+        $fixture:ty; durable $durable:tt work [$($work:tt)*] snapshots $snapshots:tt;
+        [work] $area:ident $promise:ident
+    ) => {
         $crate::__test! { as [$($work)*] $fixture; $area $promise }
     };
-    ($fixture:ty; durable $durable:tt work $work:tt; [] $area:ident $promise:ident) => {
+    (
+        $fixture:ty; durable $durable:tt work $work:tt snapshots [$($snapshots:tt)*];
+        [snapshots] $area:ident $promise:ident
+    ) => {
+        $crate::__test! { as [$($snapshots)*] $fixture; $area $promise }
+    };
+    (
+        $fixture:ty; durable $durable:tt work $work:tt snapshots $snapshots:tt;
+        [] $area:ident $promise:ident
+    ) => {
         $crate::__test! { as [] $fixture; $area $promise }
     };
 }

@@ -1,11 +1,14 @@
 //! Aggregates: state that is the fold of its events, and the decisions that lead to new ones.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::Deref;
+use std::time::Instant;
 
 use crate::envelope::RecordedEvent;
 use crate::error::DecodeError;
 use crate::event::{Event, Route};
+use crate::metadata::EventId;
+use crate::snapshot::{Footing, Snapshot, SnapshotPolicy};
 use crate::stream::{Position, Version};
 
 /// A thing of the domain whose state is the fold of its events. Derived by `#[derive(Aggregate)]`.
@@ -23,6 +26,8 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     type Id: Display + Send + Sync;
     /// Everything that can happen to it.
     type Event: Event + Route<Self>;
+    /// When snapshots of it are taken, if ever: what `snapshot(..)` in its attribute says.
+    const SNAPSHOT: Option<&'static SnapshotPolicy<Self>> = None;
 }
 
 /// What an event does to an aggregate. One for each event; which is called is derived.
@@ -148,17 +153,42 @@ macro_rules! events {
 /// An aggregate as it was after one of its events.
 ///
 /// It dereferences to the aggregate's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Loaded<A> {
     state: A,
     version: Version,
     position: Position,
+    origin: Origin,
+}
+
+/// How the state was come by, of which the state itself says nothing.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Origin {
+    /// The id of the event at the version.
+    pub(crate) event_id: Option<EventId>,
+    /// The version of the event that says that the stream was truncated, if it begins with one.
+    pub(crate) begins: Version,
+    /// The version of the last snapshot that is known.
+    pub(crate) snapshot: Version,
+    /// How many bytes were taken in.
+    pub(crate) bytes: usize,
+    /// When the log was last asked, before it answered.
+    pub(crate) asked_at: Option<Instant>,
 }
 
 impl<A: Aggregate> Loaded<A> {
     /// An aggregate to which nothing has happened yet.
     pub fn new() -> Self {
-        Self { state: A::default(), version: Version::NONE, position: Position::START }
+        let origin = Origin::default();
+        Self { state: A::default(), version: Version::NONE, position: Position::START, origin }
+    }
+
+    /// An aggregate as a snapshot has it.
+    pub(crate) fn of_snapshot(state: A, snapshot: &Snapshot) -> Self {
+        let Footing { version, position, event_id, begins } = snapshot.footing;
+        let (bytes, event_id) = (snapshot.state.len(), Some(event_id));
+        let origin = Origin { event_id, begins, snapshot: version, bytes, asked_at: None };
+        Self { state, version, position, origin }
     }
 
     /// Takes in what was recorded: one event, or the parts of an old one, if any.
@@ -179,6 +209,21 @@ impl<A: Aggregate> Loaded<A> {
 }
 
 impl<A> Loaded<A> {
+    /// What the state stands on; `None` if nothing has happened.
+    pub(crate) fn footing(&self) -> Option<Footing> {
+        let (version, position, begins) = (self.version, self.position, self.origin.begins);
+        self.origin.event_id.map(|event_id| Footing { version, position, event_id, begins })
+    }
+
+    /// How many events there are since the last snapshot that is known.
+    pub(crate) fn since_snapshot(&self) -> u64 {
+        self.version.0.saturating_sub(self.origin.snapshot.0)
+    }
+
+    pub(crate) fn origin_mut(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+
     /// Goes past an event at `version` and `position` that says nothing to the aggregate.
     pub(crate) fn pass(&mut self, version: Version, position: Position) {
         self.version = version;
@@ -211,6 +256,26 @@ impl<A> Loaded<A> {
     /// The state, without its version.
     pub fn into_state(self) -> A {
         self.state
+    }
+}
+
+/// What was loaded in two ways is the same if it is the same state after the same event.
+impl<A: PartialEq> PartialEq for Loaded<A> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.version, self.position) == (other.version, other.position) && self.state == other.state
+    }
+}
+
+impl<A: Eq> Eq for Loaded<A> {}
+
+impl<A: fmt::Debug> fmt::Debug for Loaded<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, version, position, .. } = self;
+        f.debug_struct("Loaded")
+            .field("state", state)
+            .field("version", version)
+            .field("position", position)
+            .finish()
     }
 }
 

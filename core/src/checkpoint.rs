@@ -10,6 +10,7 @@ use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::lease::{Leases, Token};
 use crate::metadata::EventId;
 use crate::partition::Partition;
+use crate::snapshot::{PageFrom, ReadFrom};
 use crate::store::{Append, ReadStream, StreamPage, Uncommitted};
 use crate::stream::Position;
 
@@ -192,6 +193,22 @@ pub trait Transactional: Progress {
         tx: &mut Self::Tx,
         read: ReadStream,
     ) -> impl Future<Output = Result<StreamPage, StoreError>> + Send;
+
+    /// Reads a stream from a state on that is known already, see [`Snapshots::read_from`](crate::Snapshots::read_from), as `tx` sees it. A store that keeps
+    /// no snapshots reads [all of it](ReadFrom::from_the_beginning).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is ill.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves `tx` to be rolled back.
+    fn read_from_in(
+        &self,
+        tx: &mut Self::Tx,
+        read: ReadFrom,
+    ) -> impl Future<Output = Result<PageFrom, StoreError>> + Send;
 
     /// Commits `tx`, and wakes those who wait for what was appended in it.
     ///

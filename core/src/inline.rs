@@ -14,6 +14,7 @@ use crate::handler::{Context, EventHandler};
 use crate::lease::{Heartbeat, Leases, NodeId, Share};
 use crate::metadata::EventId;
 use crate::partition::Partition;
+use crate::snapshot::{PageFrom, ReadFrom, Snapshots};
 use crate::store::{
     Append, Appended, CategoryPage, EventStore, Matches, Page, ReadAll, ReadCategory, ReadMatching,
     ReadStream, StreamPage, Uncommitted,
@@ -231,6 +232,10 @@ impl<S: EventStore + Transactional> EventStore for Inline<S> {
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.store.wait(after).await
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.store.snapshots()
+    }
 }
 
 impl<S: EventStore + Transactional> Transactional for Inline<S> {
@@ -265,6 +270,10 @@ impl<S: EventStore + Transactional> Transactional for Inline<S> {
 
     async fn read_stream_in(&self, tx: &mut Self::Tx, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.store.read_stream_in(tx.cx.tx(), read).await
+    }
+
+    async fn read_from_in(&self, tx: &mut Self::Tx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        self.store.read_from_in(tx.cx.tx(), read).await
     }
 
     async fn commit(&self, tx: Self::Tx) -> Result<(), StoreError> {

@@ -36,6 +36,7 @@ mod process;
 mod query;
 mod repository;
 pub mod retention;
+pub mod snapshot;
 pub mod store;
 mod stream;
 mod subscription;
@@ -70,6 +71,7 @@ pub use self::partition::Partition;
 pub use self::process::{Choice, Deadline, Issue, Process, ProcessError, ProcessManager, React, Reaction};
 pub use self::query::{EventQuery, QueryItem};
 pub use self::repository::{Execute, Repository};
+pub use self::snapshot::{SnapshotPolicy, Snapshots};
 pub use self::store::EventStore;
 pub use self::stream::{Expected, Position, StreamId, Version};
 pub use self::subscription::{

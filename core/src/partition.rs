@@ -87,13 +87,19 @@ impl fmt::Debug for Partition {
     }
 }
 
-/// Of a text, which may be given in parts. Never changes: which partition a stream belongs to is decided by it for ever. FNV-1a with 64 bits
-/// (<http://www.isthe.com/chongo/tech/comp/fnv/>), whose low bits alone are uneven, so they are mixed as in `SplitMix64`
-/// (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-pub(crate) fn hash<const N: usize>(text: [&str; N]) -> u64 {
-    let mut hash = text.iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// FNV-1a with 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>). Never changes: it is in stores as the checksum of
+/// snapshots, and decides on partitions. Each step is one-to-one, so no change of a single byte goes unnoticed.
+pub(crate) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    })
+}
+
+/// Never changes: which partition a stream belongs to is decided by it for ever. FNV-1a, whose low bits alone are uneven, so
+/// they are mixed as in `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+/// A text may be given in parts.
+pub(crate) fn hash<const N: usize>(text: [&str; N]) -> u64 {
+    let mut hash = fnv1a(text.iter().flat_map(|part| part.bytes()));
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

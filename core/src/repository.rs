@@ -6,6 +6,7 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -19,10 +20,11 @@ use crate::error::{
     AppendError, Conflict, DecodeError, ExecuteError, Invalid, LoadError, StoreError, StoreErrorKind,
     StreamClosed,
 };
-use crate::metadata::{Metadata, metadata_methods};
+use crate::metadata::{EventId, Metadata, metadata_methods};
 use crate::name::InvalidName;
 use crate::process::Choice;
 use crate::retention::{Closing, TRUNCATED, is_reserved};
+use crate::snapshot::{self, Found, PageFrom, ReadFrom, SnapshotPolicy};
 use crate::store::{Append, Appended, EventStore, ReadStream, StreamPage, Uncommitted};
 use crate::stream::{Expected, StreamId, Version};
 use crate::tag::Tag;
@@ -74,7 +76,13 @@ pub struct Repository<A> {
 
 impl<A: Aggregate> Repository<A> {
     /// The aggregates that `store` holds.
+    ///
+    /// If the aggregate declares [snapshots](crate::snapshot), they are kept in the same store. Where that keeps none, a
+    /// line in the log of the program says so, and all events are folded.
     pub fn new(store: impl EventStore) -> Self {
+        if A::SNAPSHOT.is_some() && store.snapshots().is_none() {
+            snapshot::warn_of_none(A::CATEGORY);
+        }
         Self { store: Arc::new(store), page_events: 500, aggregate: PhantomData }
     }
 
@@ -95,7 +103,7 @@ impl<A: Aggregate> Repository<A> {
     /// Loading changes nothing.
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
         let stream = Self::stream(id)?;
-        match self.fold(&mut self.in_store(), &stream, |_| true).await? {
+        match self.load_stream(&stream).await? {
             loaded if loaded.version() == Version::NONE => Err(LoadError::NotFound { stream }),
             loaded => Ok(loaded),
         }
@@ -130,11 +138,12 @@ impl<A: Aggregate> Repository<A> {
     /// Loading changes nothing.
     pub async fn load_at(&self, id: &A::Id, version: Version) -> Result<Loaded<A>, LoadError> {
         let stream = Self::stream(id)?;
-        let loaded = self.fold(&mut self.in_store(), &stream, |next| next.version <= version).await?;
+        let then = Beginning::up_to(version);
+        let loaded = self.fold(&mut self.in_store(), &stream, then, |next| next.version <= version).await?;
         match loaded.version() {
             reached if reached == version && version != Version::NONE => Ok(loaded),
             Version::NONE if version != Version::NONE => Err(LoadError::NotFound { stream }),
-            _ => match self.fold(&mut self.in_store(), &stream, |_| true).await?.version() {
+            _ => match self.fold(&mut self.in_store(), &stream, Beginning::NOW, |_| true).await?.version() {
                 Version::NONE => Err(LoadError::NotFound { stream }),
                 last => Err(LoadError::NoSuchVersion { stream, asked: version, last }),
             },
@@ -221,18 +230,48 @@ impl<A: Aggregate> Repository<A> {
         InStore::new(&self.store)
     }
 
+    /// The state of a stream as it is now.
+    pub(crate) async fn load_stream(&self, stream: &StreamId) -> Result<Loaded<A>, LoadError> {
+        Ok(self.fold(&mut self.in_store(), stream, Beginning::NOW, |_| true).await?)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    /// Whether states can be kept anywhere, and are.
+    fn snapshots(&self) -> Option<&'static SnapshotPolicy<A>> {
+        let policy = A::SNAPSHOT?;
+        self.store.snapshots().map(|_| policy)
+    }
+
+    /// Has a snapshot taken of the aggregate that was just appended to, if it is time.
+    fn remember(&self, log: &impl Log, stream: &StreamId, loaded: &mut Loaded<A>) {
+        let is_due = self.snapshots().is_some_and(|policy| policy.is_due(loaded));
+        if is_due && snapshot::take(self, stream, log.is_committed()) {
+            loaded.origin_mut().snapshot = loaded.version();
+        }
+    }
+
     /// Folds the events of the stream for as long as `goes_on` says so of the next one.
     async fn fold(
         &self,
         log: &mut impl Log,
         stream: &StreamId,
+        from: Beginning,
         mut goes_on: impl FnMut(&RecordedEvent) -> bool + Send,
     ) -> Result<Loaded<A>, Unreadable> {
-        let mut loaded = Loaded::<A>::new();
+        let asked_at = Instant::now();
+        let (mut loaded, mut first_page) = self.begin(log, stream, from).await?;
+        loaded.origin_mut().asked_at = Some(asked_at);
         let mut closing = None;
         loop {
-            let read = ReadStream::new(stream.clone()).after(loaded.version()).limit(self.page_events);
-            let page = log.read_stream(read).await?;
+            let page = if let Some(page) = first_page.take() {
+                page
+            } else {
+                let read = ReadStream::new(stream.clone()).after(loaded.version()).limit(self.page_events);
+                log.read_stream(read).await?
+            };
             if page.events.is_empty() && !page.end {
                 return Err(Unreadable::hole(stream, loaded.version()));
             }
@@ -249,6 +288,12 @@ impl<A: Aggregate> Repository<A> {
                     return Err(Unreadable::hole(stream, loaded.version()));
                 }
                 closing = Closing::of_event(name);
+                let origin = loaded.origin_mut();
+                origin.event_id = Some(recorded.id);
+                origin.bytes += recorded.payload.len();
+                if name == TRUNCATED {
+                    origin.begins = recorded.version;
+                }
                 if is_reserved(name) {
                     loaded.pass(recorded.version, recorded.position);
                     continue;
@@ -264,6 +309,55 @@ impl<A: Aggregate> Repository<A> {
                 };
             }
         }
+    }
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// The state from which folding begins, and the page that comes after it, if that was read already.
+    async fn begin(
+        &self,
+        log: &mut impl Log,
+        stream: &StreamId,
+        from: Beginning,
+    ) -> Result<(Loaded<A>, Option<StreamPage>), StoreError> {
+        let Some(policy) = self.snapshots() else { return Ok((Loaded::new(), None)) };
+        let start = snapshot::Start::Snapshot { shape: policy.shape(), up_to: from.up_to };
+        let read = ReadFrom::new(stream.clone(), start).unless(from.unless).limit(self.page_events);
+        let PageFrom { found, page } = log.read_from(read).await?;
+        match found {
+            Found::Nothing => Ok((Loaded::new(), Some(page))),
+            Found::Fallen(version) => {
+                tracing::warn!(%stream, %version, "a snapshot is passed over: the log does not have what it stands on");
+                Ok((Loaded::new(), Some(page)))
+            }
+            Found::Snapshot(snapshot) => match policy.state_of(&snapshot) {
+                Ok(state) => Ok((Loaded::of_snapshot(state, &snapshot), Some(page))),
+                Err(error) => {
+                    let version = snapshot.footing.version;
+                    tracing::warn!(error, %stream, %version, "a snapshot is passed over: it cannot be read");
+                    Ok((Loaded::new(), None))
+                }
+            },
+            // An answer to another question.
+            Found::Footing => Ok((Loaded::new(), None)),
+        }
+    }
+}
+
+/// From where on a stream is folded: from a snapshot, if there is one that will do.
+struct Beginning {
+    /// It is no newer than this.
+    up_to: Version,
+    /// It does not have this event.
+    unless: Option<EventId>,
+}
+
+impl Beginning {
+    /// The last snapshot.
+    const NOW: Self = Self::up_to(Version::END);
+
+    const fn up_to(version: Version) -> Self {
+        Self { up_to: version, unless: None }
     }
 }
 
@@ -527,12 +621,14 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
     /// The state in the store, or the one right after this very command if it was executed before.
     async fn load(&self, log: &mut impl Log, stream: &StreamId) -> Result<Known<A>, Unreadable> {
         let Some(command_id) = self.command_id else {
-            return Ok(Known::State(self.repository.fold(log, stream, |_| true).await?));
+            return Ok(Known::State(self.repository.fold(log, stream, Beginning::NOW, |_| true).await?));
         };
+        // A snapshot that has the command's events would hide that it was executed.
+        let from = Beginning { unless: Some(command_id.event_id(stream, 0)), ..Beginning::NOW };
         let mut of_command = 0;
         let loaded = self
             .repository
-            .fold(log, stream, |next| {
+            .fold(log, stream, from, |next| {
                 let is_of_command = next.id == command_id.event_id(stream, of_command);
                 of_command += usize::from(is_of_command);
                 is_of_command || of_command == 0
@@ -556,8 +652,10 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
             Version::NONE => Expected::NoStream,
             version => Expected::Exactly(version),
         };
-        let append = Append::to(stream.clone(), expected, self.encode(stream, &events)?);
-        let appended = log.append(append).await?;
+        let new = self.encode(stream, &events)?;
+        let last = new.last().map(|event| event.id);
+        let bytes: usize = new.iter().map(|event| event.payload.len()).sum();
+        let appended = log.append(Append::to(stream.clone(), expected, new)).await?;
         if loaded.version().forward(events.len()) != Some(appended.version()) {
             // The ids were recorded before, on another state than the one decided on here.
             return Ok(Decided::ExecutedElsewhere);
@@ -565,6 +663,9 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
         for event in events {
             loaded.apply(event, appended.version(), appended.position);
         }
+        loaded.origin_mut().event_id = last;
+        loaded.origin_mut().bytes += bytes;
+        self.repository.remember(log, stream, &mut loaded);
         Ok(Decided::Recorded(loaded))
     }
 
@@ -587,7 +688,12 @@ pub(crate) trait Log: Send {
         read: ReadStream,
     ) -> impl Future<Output = Result<StreamPage, StoreError>> + Send;
 
+    fn read_from(&mut self, read: ReadFrom) -> impl Future<Output = Result<PageFrom, StoreError>> + Send;
+
     fn append(&mut self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// Whether what was appended is committed.
+    fn is_committed(&self) -> bool;
 }
 
 pub(crate) struct InStore(Arc<dyn EventStore>);
@@ -601,6 +707,18 @@ impl InStore {
 impl Log for InStore {
     async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.0.read_stream(read).await
+    }
+
+    async fn read_from(&mut self, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        if let Some(snapshots) = self.0.snapshots() {
+            return snapshots.read_from(read).await;
+        }
+        let page = self.0.read_stream(read.from_the_beginning()).await?;
+        Ok(PageFrom { found: Found::Nothing, page })
+    }
+
+    fn is_committed(&self) -> bool {
+        true
     }
 
     /// Repeats the very same append as long as its outcome is unknown.
@@ -625,6 +743,14 @@ struct InTransaction<'t, S: Transactional> {
 impl<S: EventStore + Transactional> Log for InTransaction<'_, S> {
     async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.store.read_stream_in(self.tx, read).await
+    }
+
+    async fn read_from(&mut self, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        self.store.read_from_in(self.tx, read).await
+    }
+
+    fn is_committed(&self) -> bool {
+        false
     }
 
     async fn append(&mut self, append: Append) -> Result<Appended, AppendError> {

@@ -27,6 +27,7 @@ use crate::event::EventName;
 use crate::metadata::EventId;
 use crate::name;
 use crate::retention::is_reserved;
+use crate::snapshot::Snapshots;
 use crate::stream::{Expected, Position, StreamId, Version};
 
 /// Where events are kept.
@@ -134,6 +135,9 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// Waiting changes nothing.
     async fn wait(&self, after: Position) -> Result<(), StoreError>;
+
+    /// Where the store keeps snapshots; `None` if it keeps none. Then aggregates are loaded by all of their events.
+    fn snapshots(&self) -> Option<&dyn Snapshots>;
 }
 
 /// A shared store is a store.
@@ -170,6 +174,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         (**self).wait(after).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        (**self).snapshots()
     }
 }
 

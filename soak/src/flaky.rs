@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use factum_core::snapshot::{PageFrom, ReadFrom};
 use factum_core::store::{
     Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
     StreamPage, Uncommitted,
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
-    Heartbeat, Leases, NodeId, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share,
+    Heartbeat, Leases, NodeId, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share, Snapshots,
     StoreError, StoreErrorKind, Timer, Timers, Transactional,
 };
 
@@ -182,6 +183,10 @@ impl<S: EventStore> EventStore for Flaky<S> {
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.store.wait(after).await
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.store.snapshots()
+    }
 }
 
 #[async_trait]
@@ -250,6 +255,11 @@ impl<S: Transactional> Transactional for Flaky<S> {
     async fn read_stream_in(&self, tx: &mut Self::Tx, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.chance("read stream")?;
         self.store.read_stream_in(&mut tx.tx, read).await
+    }
+
+    async fn read_from_in(&self, tx: &mut Self::Tx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        self.chance("read stream")?;
+        self.store.read_from_in(&mut tx.tx, read).await
     }
 
     async fn commit(&self, Open { tx, _open }: Self::Tx) -> Result<(), StoreError> {

@@ -4,10 +4,11 @@
 
 mod progress;
 mod retention;
+mod snapshot;
 mod transfer;
 mod tx;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
+use factum_core::snapshot::{PageFrom, ReadFrom, Snapshot, Turns};
 use factum_core::store::bookkeeping::Bookkeeping;
 use factum_core::store::verdict::{Breach, History, Place, first_breach, judge};
 use factum_core::store::{
@@ -24,7 +26,7 @@ use factum_core::store::{
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, EventId, EventQuery, EventStore, Partition, Position, QueryItem,
-    RecordedEvent, StoreError, StreamId, Tag, Transactional, Version,
+    RecordedEvent, Snapshots, StoreError, StreamId, Tag, Transactional, Version,
 };
 
 pub use self::tx::MemoryTx;
@@ -42,6 +44,7 @@ struct Shared {
     writing: Arc<tokio::sync::Mutex<()>>,
     wake: Wake,
     limits: Limits,
+    turns: Turns,
 }
 
 /// Everything that is recorded, in the order of positions.
@@ -58,6 +61,8 @@ struct Log {
     changes: u64,
     /// What is kept for subscriptions.
     books: Bookkeeping,
+    /// Of each stream, by shape.
+    snapshots: HashMap<StreamId, BTreeMap<u32, Snapshot>>,
 }
 
 /// One stream. Its event with version `v` is at index `v - 1` of the places.
@@ -172,6 +177,10 @@ impl EventStore for MemoryStore {
         self.shared.wake.wait(after, Duration::from_hours(1)).await;
         Ok(())
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
 }
 
 impl Transactional for MemoryStore {
@@ -203,6 +212,12 @@ impl Transactional for MemoryStore {
         let recorded = recorded.into_iter().flat_map(|stream| &stream.places).map(|&at| &log.events[at]);
         let all: Vec<_> = recorded.chain(tx.events_of(&read.stream)).collect();
         Ok(stream_page(first..all.len(), |index| all[index], &read))
+    }
+
+    async fn read_from_in(&self, tx: &mut MemoryTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        let stream = read.stream.clone();
+        let appended: Vec<_> = tx.events_of(&stream).collect();
+        Ok(self.read().read_from(read, &appended))
     }
 
     async fn commit(&self, mut tx: MemoryTx) -> Result<(), StoreError> {

@@ -56,6 +56,7 @@ impl Retention for MemoryStore {
         event.payload = truncated.payload;
         event.metadata = Metadata::default();
         log.streams.get_mut(stream).expect("it has events").first = at;
+        log.snapshots.remove(stream);
         log.changes += 1;
         Ok(())
     }
@@ -90,6 +91,7 @@ impl MemoryStore {
             }
             log.mark(stream, closing.event_name(), now());
             log.streams.get_mut(stream).expect("it has events").first = end;
+            log.snapshots.remove(stream);
             log.last_of(stream).map(Appended::from).expect("it has events")
         };
         self.shared.wake.wake(appended.position);

@@ -70,7 +70,7 @@ impl CommitGroup for Committer {
 }
 
 /// For the server to say that the wait was too long, and not the clock of the client.
-fn lock_ms(answer_timeout: Duration) -> i32 {
+pub(crate) fn lock_ms(answer_timeout: Duration) -> i32 {
     milliseconds(answer_timeout / 2)
 }
 

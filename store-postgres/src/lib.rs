@@ -31,6 +31,7 @@ mod page;
 mod read;
 mod retention;
 mod row;
+mod snapshot;
 mod timer;
 mod transaction;
 mod transfer;
@@ -39,12 +40,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use factum_core::snapshot::Turns;
 use factum_core::store::group::{GroupCommit, GroupLimits};
 use factum_core::store::{
     Append, Appended, CategoryPage, Limits, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
     StreamPage,
 };
-use factum_core::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError};
+use factum_core::{AppendError, EventId, EventStore, Position, RecordedEvent, Snapshots, StoreError};
 use sqlx::PgPool;
 
 pub use crate::builder::Builder;
@@ -64,6 +66,7 @@ struct Shared {
     database: Arc<Database>,
     limits: Limits,
     queue: GroupCommit<Committer>,
+    turns: Turns,
 }
 
 impl PostgresStore {
@@ -106,7 +109,7 @@ impl PostgresStore {
     fn over(database: Database, limits: Limits, groups: GroupLimits) -> Self {
         let database = Arc::new(database);
         let queue = GroupCommit::new(Committer { database: Arc::clone(&database) }, groups);
-        Self { shared: Arc::new(Shared { database, limits, queue }) }
+        Self { shared: Arc::new(Shared { database, limits, queue, turns: Turns::default() }) }
     }
 
     /// Brings the tables of the database to the shape that this program needs. Where they have it, nothing happens.
@@ -227,5 +230,9 @@ impl EventStore for PostgresStore {
     /// after the [poll interval](Builder::poll_interval).
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         read::wait(self.database(), after).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use factum_core::snapshot::{PageFrom, ReadFrom};
 use factum_core::store::{Append, ReadStream, StreamPage, Uncommitted};
 use factum_core::{Advance, AppendError, Checkpoint, Partition, StoreError, StoreErrorKind, Transactional};
 use futures_util::FutureExt as _;
@@ -19,6 +20,7 @@ use crate::checkpoint::{self, MOVE_CHECKPOINT, Moved, step_in};
 use crate::database::Lease;
 use crate::error::{Fault, commit_error, is_clash, store_error};
 use crate::read;
+use crate::snapshot;
 
 const BEGIN: &str = "begin";
 const COMMIT: &str = "commit";
@@ -251,6 +253,11 @@ impl Transactional for PostgresStore {
     async fn read_stream_in(&self, tx: &mut PostgresTx, read: ReadStream) -> Result<StreamPage, StoreError> {
         let page = read::read_stream_on(self.database(), tx, &read).await?;
         Ok(StreamPage { end: page.is_last, events: page.events })
+    }
+
+    async fn read_from_in(&self, tx: &mut PostgresTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        let (found, page) = snapshot::read_from_on(self.database(), tx, &read).await?;
+        Ok(PageFrom { found, page: StreamPage { end: page.is_last, events: page.events } })
     }
 
     async fn commit(&self, tx: PostgresTx) -> Result<(), StoreError> {

@@ -60,6 +60,7 @@ mod read;
 mod retention;
 mod row;
 mod script;
+mod snapshot;
 mod timer;
 mod transfer;
 mod writer;
@@ -69,6 +70,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use factum_core::snapshot::{PageFrom, ReadFrom, Turns};
 use factum_core::store::group::{GroupCommit, GroupLimits};
 use factum_core::store::{
     Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
@@ -76,7 +78,7 @@ use factum_core::store::{
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, Checkpoints, EventId, EventStore, Partition, Position, RecordedEvent,
-    StoreError, Transactional,
+    Snapshots, StoreError, Transactional,
 };
 use sqlx::SqlitePool;
 
@@ -98,6 +100,7 @@ struct Shared {
     database: Arc<Database>,
     /// In front of the connection that writes.
     queue: GroupCommit<Committer>,
+    turns: Turns,
 }
 
 impl SqliteStore {
@@ -127,7 +130,7 @@ impl SqliteStore {
         let database = Arc::new(Database::open(builder).await?);
         let committer = Committer { database: Arc::clone(&database) };
         let queue = GroupCommit::new(committer, GroupLimits::default());
-        Ok(Self { shared: Arc::new(Shared { database, queue }) })
+        Ok(Self { shared: Arc::new(Shared { database, queue, turns: Turns::default() }) })
     }
 
     /// Makes the tables of the store, or brings them to where this program needs them: all of it or nothing.
@@ -260,6 +263,10 @@ impl EventStore for SqliteStore {
         self.database().check_schema("wait").await?;
         read::wait(self.database(), after).await
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -326,6 +333,10 @@ impl Transactional for SqliteStore {
             Err(fault) => return Err(database.explain("read", fault.error).await),
         };
         read::stream_page(database, &read, wanted, &answers.pop().unwrap_or_default())
+    }
+
+    async fn read_from_in(&self, tx: &mut SqliteTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        snapshot::read_from_in(self.database(), tx, read).await
     }
 
     /// Commits `tx`, and wakes those of this process who wait for what was appended in it.

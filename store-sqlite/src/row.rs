@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use factum_core::snapshot::Footing;
 use factum_core::store::verdict::{Breach, Place};
 use factum_core::store::{Condition, Recent};
 use factum_core::transfer::check::{Entry, LogCheck, Part};
@@ -241,6 +242,43 @@ pub(crate) fn parked_stream(row: &SqliteRow) -> Result<StreamId, StoreError> {
 pub(crate) fn timer(row: &SqliteRow) -> Result<(EventId, DateTime<Utc>), StoreError> {
     let read = Reading { row, operation: "read timers", position_at: 1 };
     Ok((read.event_id(0)?, read.time(1, "due_at")?))
+}
+
+/// A state that is known already: the first row of `read_from.sql`.
+pub(crate) struct Known {
+    pub(crate) footing: Footing,
+    pub(crate) codec: Cow<'static, str>,
+    pub(crate) checksum: u64,
+    pub(crate) state: Vec<u8>,
+    /// Whether the log has what it stands on.
+    pub(crate) stands: bool,
+    /// Whether the state has the event that it must not have.
+    pub(crate) has_event: bool,
+}
+
+pub(crate) fn known(row: &SqliteRow) -> Result<Option<Known>, StoreError> {
+    let read = Reading { row, operation: "read", position_at: 0 };
+    if read.column::<Option<i64>>(2, "version")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Known {
+        footing: Footing {
+            position: Position(read.number(0, "position")?),
+            event_id: read.event_id(1)?,
+            version: Version(read.number(2, "version")?),
+            begins: Version(read.number(4, "begins")?),
+        },
+        codec: read.codec(5)?,
+        checksum: read.column::<i64>(6, "checksum")?.cast_unsigned(),
+        state: read.column(8, "state")?,
+        stands: read.column::<Option<bool>>(9, "stands")?.unwrap_or_default(),
+        has_event: read.column(10, "has_event")?,
+    }))
+}
+
+/// Whether a snapshot was kept: an answer of `save_snapshot.sql`.
+pub(crate) fn kept(row: &SqliteRow) -> Result<bool, StoreError> {
+    Ok(Reading { row, operation: "save snapshot", position_at: 0 }.number(0, "kept")? > 0)
 }
 
 /// An id and its place: a row of `look_up.sql`.

@@ -11,7 +11,7 @@ use factum::store::{
 use factum::{
     Advance, AppendError, Checkpoint, Checkpoints, Codec, Context, DeadLetter, DeadLetters, Envelope, Event,
     EventHandler, EventId, EventStore, Expected, Heartbeat, Leases, Metadata, NewEvent, NodeId, On,
-    OnFailure, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share, StoreError,
+    OnFailure, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share, Snapshots, StoreError,
     StoreErrorKind, StreamId, Subscription, SubscriptionError,
 };
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,10 @@ impl EventStore for Switched {
         self.rests.notify_one();
         self.turned.notified().await;
         Ok(())
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        None
     }
 }
 

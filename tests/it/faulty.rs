@@ -9,7 +9,9 @@ use factum::store::{
     Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
     StreamPage,
 };
-use factum::{AppendError, EventId, EventStore, Position, RecordedEvent, StoreError, StoreErrorKind};
+use factum::{
+    AppendError, EventId, EventStore, Position, RecordedEvent, Snapshots, StoreError, StoreErrorKind,
+};
 
 /// What goes wrong with the next appends.
 #[derive(Clone, Debug)]
@@ -94,5 +96,9 @@ impl EventStore for Faulty {
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.inner.wait(after).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        None
     }
 }

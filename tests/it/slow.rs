@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use factum::memory::{MemoryStore, MemoryTx};
+use factum::snapshot::{PageFrom, ReadFrom};
 use factum::store::{
     Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
     StreamPage, Uncommitted,
 };
 use factum::{
     Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
-    Heartbeat, Leases, NodeId, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share,
+    Heartbeat, Leases, NodeId, Parked, Partition, Position, ReadDeadLetters, RecordedEvent, Share, Snapshots,
     StoreError, StoreErrorKind, Timer, Timers, Transactional,
 };
 use tokio::task::yield_now;
@@ -83,6 +84,10 @@ impl EventStore for Slow {
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         slowly(self.store.wait(after)).await
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.store.snapshots()
+    }
 }
 
 #[async_trait]
@@ -142,6 +147,10 @@ impl Transactional for Slow {
 
     async fn read_stream_in(&self, tx: &mut MemoryTx, read: ReadStream) -> Result<StreamPage, StoreError> {
         slowly(self.store.read_stream_in(tx, read)).await
+    }
+
+    async fn read_from_in(&self, tx: &mut MemoryTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        slowly(self.store.read_from_in(tx, read)).await
     }
 
     async fn commit(&self, tx: MemoryTx) -> Result<(), StoreError> {

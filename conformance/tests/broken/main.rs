@@ -15,7 +15,7 @@ use std::time::Duration;
 use factum_conformance::{__private, NAMES, promises};
 
 use crate::faults::{
-    append, concurrency, condition, idempotence, payload, progress, read, sharing, stall, whole,
+    append, concurrency, condition, idempotence, payload, progress, read, sharing, snapshot, stall, whole,
 };
 use crate::store::{Broken, Fault};
 
@@ -64,6 +64,44 @@ fn every_promise_catches_a_broken_store() {
 }
 
 caught! {
+    repeats_the_last_of_the_state: snapshot::RepeatsTheLastOfTheState =>
+        snapshot::a_snapshot_comes_back_with_what_followed
+        snapshot::a_state_that_stands_on_nothing_falls
+        snapshot::random_histories_have_one_state;
+    skips_the_first_after_the_state: snapshot::SkipsTheFirstAfterTheState =>
+        snapshot::a_snapshot_comes_back_with_what_followed
+        snapshot::pages_after_a_snapshot_join_to_the_whole
+        snapshot::random_histories_have_one_state;
+    ends_after_one_page: snapshot::EndsAfterOnePage =>
+        snapshot::pages_after_a_snapshot_join_to_the_whole;
+    mixes_shapes: snapshot::MixesShapes =>
+        snapshot::without_one_all_events_come
+        snapshot::two_shapes_are_kept_beside_each_other;
+    believes_the_caller: snapshot::BelievesTheCaller =>
+        snapshot::a_state_that_stands_on_nothing_falls
+        snapshot::a_truncated_stream_has_another_state;
+    gives_later_states: snapshot::GivesLaterStates =>
+        snapshot::one_that_is_too_new_is_passed_over
+        snapshot::random_histories_have_one_state;
+    hides_events_in_states: snapshot::HidesEventsInStates => snapshot::one_with_the_event_is_passed_over;
+    never_looks_at_the_log: snapshot::NeverLooksAtTheLog =>
+        snapshot::what_stands_on_nothing_is_not_kept
+        snapshot::an_older_one_never_replaces_a_newer
+        snapshot::a_stream_that_is_set_apart_loses_them
+        snapshot::a_truncated_stream_has_another_state
+        snapshot::none_is_left_where_a_stream_is_deleted_meanwhile
+        snapshot::they_are_forgotten_where_it_is_asked
+        snapshot::random_histories_have_one_state;
+    keeps_the_latecomer: snapshot::KeepsTheLatecomer =>
+        snapshot::an_older_one_never_replaces_a_newer
+        snapshot::two_shapes_are_kept_beside_each_other;
+    looks_then_keeps: snapshot::LooksThenKeeps => snapshot::racing_writers_leave_the_newest;
+    keeps_every_shape: snapshot::KeepsEveryShape => snapshot::two_shapes_are_kept_beside_each_other;
+    forgets_no_snapshot: snapshot::ForgetsNoSnapshot => snapshot::they_are_forgotten_where_it_is_asked;
+    reads_beside_the_transaction: snapshot::ReadsBesideTheTransaction =>
+        snapshot::a_transaction_reads_from_one;
+    records_snapshots: snapshot::RecordsSnapshots => snapshot::they_are_no_part_of_the_log;
+
     has_one_checkpoint: sharing::HasOneCheckpoint =>
         lease::a_lone_node_has_every_partition
         rebuild::a_partition_that_was_not_begun_is_begun_later;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use factum_conformance::{Fixture, Tx};
 use factum_core::retention::Retention;
+use factum_core::snapshot::{PageFrom, ReadFrom, Snapshot, Turns};
 use factum_core::store::{
     Append, Appended, CategoryPage, Cursor, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
     StreamPage, Uncommitted,
@@ -14,7 +15,7 @@ use factum_core::transfer::{Import, Record, Transfer, TransferError};
 use factum_core::{
     Advance, AppendError, Checkpoint, Checkpoints, DeadLetter, DeadLetters, DueTimers, EventId, EventStore,
     Expected, Heartbeat, Leases, NewEvent, NodeId, Parked, Partition, Position, ReadDeadLetters,
-    RecordedEvent, Share, StoreError, StreamId, Timer, Timers, Transactional, Version,
+    RecordedEvent, Share, Snapshots, StoreError, StreamId, Timer, Timers, Transactional, Version,
 };
 use factum_memory::{MemoryStore, MemoryTx};
 
@@ -68,6 +69,27 @@ pub(crate) trait Fault: Default + Send + Sync + 'static {
 
     async fn wait(&self, store: &MemoryStore, after: Position) -> Result<(), StoreError> {
         store.wait(after).await
+    }
+
+    async fn read_from(&self, store: &MemoryStore, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        store.read_from(read).await
+    }
+
+    async fn read_from_in(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        read: ReadFrom,
+    ) -> Result<PageFrom, StoreError> {
+        store.read_from_in(tx, read).await
+    }
+
+    async fn save_snapshot(&self, store: &MemoryStore, snapshot: Snapshot) -> Result<bool, StoreError> {
+        store.save_snapshot(snapshot).await
+    }
+
+    async fn delete_snapshots(&self, store: &MemoryStore, stream: &StreamId) -> Result<(), StoreError> {
+        store.delete_snapshots(stream).await
     }
 
     async fn checkpoint(&self, store: &MemoryStore, name: &str) -> Result<Checkpoint, StoreError> {
@@ -325,6 +347,29 @@ impl<B: Fault> EventStore for BrokenStore<B> {
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.fault.wait(&self.store, after).await
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl<B: Fault> Snapshots for BrokenStore<B> {
+    async fn read_from(&self, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        self.fault.read_from(&self.store, read).await
+    }
+
+    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<bool, StoreError> {
+        self.fault.save_snapshot(&self.store, snapshot).await
+    }
+
+    async fn delete_snapshots(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.fault.delete_snapshots(&self.store, stream).await
+    }
+
+    fn turns(&self) -> &Turns {
+        self.store.turns()
+    }
 }
 
 #[async_trait]
@@ -403,6 +448,10 @@ impl<B: Fault> Transactional for BrokenStore<B> {
 
     async fn read_stream_in(&self, tx: &mut MemoryTx, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.store.read_stream_in(tx, read).await
+    }
+
+    async fn read_from_in(&self, tx: &mut MemoryTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
+        self.fault.read_from_in(&self.store, tx, read).await
     }
 
     async fn commit(&self, tx: MemoryTx) -> Result<(), StoreError> {

@@ -11,8 +11,8 @@ use factum_core::store::{
     StreamAppend, StreamPage,
 };
 use factum_core::{
-    AppendError, EventId, EventStore, Expected, Position, RecordedEvent, StoreError, StoreErrorKind,
-    StreamId, Version,
+    AppendError, EventId, EventStore, Expected, Position, RecordedEvent, Snapshots, StoreError,
+    StoreErrorKind, StreamId, Version,
 };
 use factum_memory::MemoryStore;
 
@@ -220,6 +220,10 @@ impl EventStore for SlowStore {
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.store.wait(after).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        None
     }
 }
 

@@ -168,7 +168,7 @@ async fn from_whatever_version_it_is_migrated_a_database_becomes_the_same() {
         store(&database).await.migrate().await.expect("does the rest");
         assert_eq!(dump(&database).await, new);
         let checksums = applied(&database).await;
-        assert_eq!(checksums.len(), usize::try_from(last_migration().await).expect("a number"));
+        assert_eq!(checksums.len(), migrations().await.iter().count());
     }
 }
 

@@ -26,6 +26,9 @@ const READ_STREAM_BACK: Statement = statement!("read_stream_back", "text, text, 
 const READ_ARCHIVED: Statement = statement!("read_archived", "text, text, bigint, bigint");
 const READ_ARCHIVED_BACK: Statement = statement!("read_archived_back", "text, text, bigint, bigint");
 const READ_RECORDS: Statement = statement!("read_records", "bigint, bigint, bigint");
+const READ_FROM: Statement =
+    statement!("read_from", "text, text, bigint, uuid, integer, bigint, bigint, uuid, bigint");
+const DELETE_SNAPSHOTS: Statement = statement!("delete_snapshots", "text, text");
 const FIND_EVENT: Statement = statement!("find_event", "uuid");
 const READ_CATEGORY: Statement = statement!("read_category", "text, text, bigint");
 const HEAD: Statement = statement!("head", "bigint");
@@ -65,6 +68,9 @@ async fn fill(connection: &mut PgConnection) {
                 SELECT nextval('factum_position'), gen_random_uuid(), 'letter', n % 1000, 1 + n / 1000, 'tested', 1, 'json', '{}',
                        '{}', now()
                 FROM generate_series(0, 19999) AS n;
+                INSERT INTO factum_snapshots (category, stream, shape, version, position, event_id, begins, codec, checksum, state)
+                SELECT 'customer', n, 1, 1, 1, gen_random_uuid(), 0, 'json', 0, '{}'
+                FROM generate_series(0, 19999) AS n;
                 INSERT INTO factum_checkpoints (subscription, position) SELECT n, 1 FROM generate_series(1, 2000) AS n";
     run(connection, rows).await;
 }
@@ -97,6 +103,11 @@ async fn assert_all_indexed(database: &Database, statements: &[Statement]) {
 async fn streams_and_events_are_found_by_an_index() {
     let statements = [READ_STREAM, READ_STREAM_BACK, FIND_EVENT, READ_CATEGORY];
     assert_all_indexed(&database().await, &statements).await;
+}
+
+#[tokio::test]
+async fn snapshots_and_what_they_stand_on_are_found_by_an_index() {
+    assert_all_indexed(&database().await, &[READ_FROM, DELETE_SNAPSHOTS]).await;
 }
 
 #[tokio::test]
@@ -172,7 +183,7 @@ async fn what_an_append_looks_up_is_found_by_an_index() {
 
 /// How often this transaction has read a table of ours from end to end, and how often by an index.
 const SCANS: &str = "SELECT sum(seq_scan)::bigint, sum(idx_scan)::bigint FROM pg_stat_xact_user_tables
-                     WHERE relname IN ('factum_events', 'factum_archive')";
+                     WHERE relname IN ('factum_events', 'factum_archive', 'factum_snapshots')";
 
 async fn scans(tx: &mut PgConnection) -> (i64, i64) {
     sqlx::query_as(SCANS).fetch_one(tx).await.expect("counts")
@@ -204,6 +215,39 @@ async fn append_often(store: &PostgresStore) -> i64 {
     after.0 - before.0
 }
 
+/// Snapshots of every kind, as often. Answers the same.
+async fn save_often(store: &PostgresStore) -> i64 {
+    let mut tx = store.begin().await.expect("begins");
+    let before = scans(&mut tx).await;
+    let appended = store.append_in(&mut tx, one("1", Expected::Any)).await.expect("appends");
+    let version = appended.versions()[0];
+    let saved = "SELECT factum_save_snapshot(100, 'order', '1', $1, $2, 1, event_id, 0, 'json', 0, '{}')
+                 FROM factum_events WHERE category = 'order' AND stream = '1' AND version = $3";
+    for _ in 0..10 {
+        for (shape, at) in [(1, version.0), (2, version.0), (3, version.0), (1, version.0 + 1)] {
+            let [at, last] = [at, version.0].map(|number| i64::try_from(number).expect("small"));
+            sqlx::query(saved).bind(shape).bind(at).bind(last).fetch_one(&mut *tx).await.expect("answers");
+        }
+    }
+    let after = scans(&mut tx).await;
+    assert!(after.1 > before.1 + 100);
+    tx.rollback().await.expect("rolls back");
+    after.0 - before.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_kept_without_reading_a_large_table_from_end_to_end() {
+    let database = database().await;
+    let builder = PostgresStore::builder().max_connections(1).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    save_often(&store).await;
+    let mut stranger = stranger(&database).await;
+    fill(&mut stranger).await;
+    assert_eq!(save_often(&store).await, 0, "with the plans for empty tables");
+    run(&mut stranger, "ANALYZE").await;
+    assert_eq!(save_often(&store).await, 0, "with the plans for full ones");
+}
+
 /// Streams set apart in every way, as often. Answers the same.
 async fn retain_often(store: &PostgresStore) -> i64 {
     let mut tx = store.begin().await.expect("begins");
@@ -213,12 +257,12 @@ async fn retain_often(store: &PostgresStore) -> i64 {
         let id = format!("of round {round}");
         store.append_in(&mut tx, Append::to(stream(&id), Expected::Any, events)).await.expect("appends");
         for call in [
-            "factum_truncate(100, 'order', $1, 3)",
-            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
+            "factum_truncate_and_forget(100, 'order', $1, 3)",
+            "factum_close_and_forget(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
             "factum_restore(100, 'order', $1, gen_random_uuid())",
-            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
+            "factum_close_and_forget(100, 'order', $1, -2, gen_random_uuid(), 'factum.archived')",
             // It erases what is archived, too.
-            "factum_close(100, 'order', $1, -2, gen_random_uuid(), 'factum.deleted')",
+            "factum_close_and_forget(100, 'order', $1, -2, gen_random_uuid(), 'factum.deleted')",
             "factum_restore(100, 'order', $1, gen_random_uuid())",
         ] {
             let call = AssertSqlSafe(format!("SELECT closed_by FROM {call}"));

@@ -5,8 +5,12 @@
 use std::time::Duration;
 
 use factum_core::retention::Retention;
+use factum_core::snapshot::{Footing, ReadFrom, Snapshot, Start};
 use factum_core::store::{ReadAll, ReadStream};
-use factum_core::{Checkpoint, Checkpoints, EventId, EventStore, Expected, Position, Transactional, Version};
+use factum_core::{
+    Checkpoint, Checkpoints, EventId, EventStore, Expected, Position, RecordedEvent, Snapshots,
+    Transactional, Version,
+};
 use factum_postgres::PostgresStore;
 use factum_testkit::{Database, Proxy};
 
@@ -25,6 +29,7 @@ async fn warm(database: &Database) -> (PostgresStore, Proxy) {
         store.append(one(round, Expected::Any)).await.expect("appends");
         read(&store).await;
         store.read_all(ReadAll::after(Position::START)).await.expect("reads");
+        remember(&store).await;
         store.find_event(EventId::new()).await.expect("reads");
         store.checkpoint("s").await.expect("reads");
         let whole = stream(&format!("whole {round}"));
@@ -41,6 +46,16 @@ async fn warm(database: &Database) -> (PostgresStore, Proxy) {
 
 async fn read(store: &PostgresStore) {
     store.read_stream(ReadStream::new(stream("1"))).await.expect("reads");
+}
+
+/// Keeps a snapshot of the first event of a stream.
+async fn remember(store: &PostgresStore) {
+    let page = store.read_stream(ReadStream::new(stream("1"))).await.expect("reads");
+    let Some(RecordedEvent { version, position, id, .. }) = page.events.into_iter().next() else { return };
+    let footing = Footing { version, position, event_id: id, begins: Version::NONE };
+    store.save_snapshot(Snapshot::new(stream("1"), 1, footing, "json", "{}")).await.expect("is kept");
+    let start = Start::Snapshot { shape: 1, up_to: Version::END };
+    store.read_from(ReadFrom::new(stream("1"), start)).await.expect("reads");
 }
 
 /// After this the pool has its connection back.
@@ -73,6 +88,8 @@ async fn each_call_asks_once() {
     assert_eq!(asked(&proxy).await, 1, "a conflict");
     read(&store).await;
     assert_eq!(asked(&proxy).await, 1, "a stream");
+    remember(&store).await;
+    assert_eq!(asked(&proxy).await, 3, "a stream, a snapshot, and the stream from the snapshot on");
     store.find_event(EventId::new()).await.expect("reads");
     assert_eq!(asked(&proxy).await, 1, "an event");
     store.checkpoint("s").await.expect("reads");

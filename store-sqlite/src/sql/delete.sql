@@ -23,6 +23,8 @@ WHERE category = ?1 AND stream = ?2;
 
 DELETE FROM factum_events WHERE category = ?1 AND stream = ?2;
 
+DELETE FROM factum_snapshots WHERE category = ?1 AND stream = ?2;
+
 INSERT INTO factum_events
     (position, event_id, category, stream, version, name, schema_version, codec, recorded_at, metadata, payload)
 SELECT

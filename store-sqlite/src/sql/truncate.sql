@@ -25,3 +25,5 @@ WHERE category = ?1 AND stream = ?2 AND version = ?3 AND name <> 'factum.truncat
 
 -- If the statement before did anything: a truncation that is repeated disturbs no export.
 UPDATE factum_changes SET count = count + 1 WHERE changes() > 0;
+
+DELETE FROM factum_snapshots WHERE category = ?1 AND stream = ?2;

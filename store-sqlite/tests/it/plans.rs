@@ -44,6 +44,19 @@ const READ_STREAM: Statement = statement!("read_stream", 0:
 const READ_STREAM_BACK: Statement = statement!("read_stream_back", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version<?)",
 );
+const READ_FROM: Statement = statement!("read_from", 0:
+    "SEARCH e USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
+    "SEARCH e USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=?)",
+    "SEARCH factum_snapshots USING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=? AND shape=?)",
+    "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version>?)",
+);
+const SAVE_SNAPSHOT: Statement = statement!("save_snapshot", 0:
+    "SEARCH factum_events EXISTS USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
+    "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=?)",
+    "SEARCH e USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
+    "SEARCH factum_snapshots USING COVERING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=? AND shape<?)",
+    "SEARCH factum_snapshots USING COVERING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=?)",
+);
 const READ_ALL: Statement = statement!("read_all", 1:
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid>?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid>?)",
@@ -110,7 +123,10 @@ async fn plan(connection: &mut SqliteConnection, statement: &Statement) -> Vec<S
 }
 
 /// What walks through something, and may: what is in the arguments, or a row or two that were found before.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 10] = [
+    // The one state that a stream is read from.
+    "SCAN known",
+    "SCAN start",
     "SCAN (subquery-",
     "SCAN json_each VIRTUAL TABLE",
     "SCAN s VIRTUAL TABLE",
@@ -155,6 +171,9 @@ async fn fill(store: &SqliteStore) {
          WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 4999)
          INSERT INTO factum_archive (position, event_id, category, stream, version, recorded_at)
          SELECT 100000 + n, randomblob(16), 'parcel', n % 100, 1 + n / 100, 0 FROM n;
+         WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 4999)
+         INSERT INTO factum_snapshots (category, stream, shape, version, position, event_id, begins, codec, checksum, state)
+         SELECT 'customer', n, 1, 1, 1, randomblob(16), 0, 'json', 0, x'7b7d' FROM n;
          WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 1999)
          INSERT INTO factum_checkpoints (subscription, partition, partitions, position) SELECT n, 0, 1, 1 FROM n",
     )
@@ -184,6 +203,11 @@ async fn what_an_append_looks_up_is_found_by_an_index() {
 #[tokio::test]
 async fn streams_and_events_are_found_by_an_index_and_read_in_its_order() {
     assert_all_planned(&[READ_STREAM, READ_STREAM_BACK, READ_CATEGORY, FIND_EVENT]).await;
+}
+
+#[tokio::test]
+async fn snapshots_and_what_they_stand_on_are_found_by_an_index() {
+    assert_all_planned(&[READ_FROM, SAVE_SNAPSHOT]).await;
 }
 
 #[tokio::test]

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use factum_core::retention::Retention;
+use factum_core::snapshot::{Footing, ReadFrom, Snapshot, Start};
 use factum_core::store::{Append, ReadAll, ReadCategory, ReadStream};
-use factum_core::{Checkpoint, Checkpoints, EventId, EventStore, Expected, Position, Transactional};
+use factum_core::{
+    Checkpoint, Checkpoints, EventId, EventStore, Expected, Position, RecordedEvent, Snapshots,
+    Transactional, Version,
+};
 use factum_sqlite::SqliteStore;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -114,6 +118,14 @@ async fn each_read_asks_once() {
     assert_eq!(asked.times(), 1, "a stream, with whether it ends");
     store.read_stream(ReadStream::last(stream("1"))).await.expect("reads");
     assert_eq!(asked.times(), 1, "the last event");
+    let RecordedEvent { version, position, id, .. } = page.events[499];
+    let footing = Footing { version, position, event_id: id, begins: Version::NONE };
+    assert!(store.save_snapshot(Snapshot::new(stream("1"), 1, footing, "json", "{}")).await.expect("keeps"));
+    assert_eq!(asked.times(), 1, "a snapshot");
+    let start = Start::Snapshot { shape: 1, up_to: Version::END };
+    let from = store.read_from(ReadFrom::new(stream("1"), start)).await.expect("reads");
+    assert_eq!((from.page.events.len(), from.page.end), (500, true));
+    assert_eq!(asked.times(), 1, "a stream from a snapshot on, with whether that stands");
     let page = store.read_all(ReadAll::after(Position::START)).await.expect("reads");
     assert_eq!(asked.times(), 1, "a page of the feed, with whether it ends");
     store.find_event(EventId::new()).await.expect("reads");

@@ -8,5 +8,6 @@ pub(crate) mod payload;
 pub(crate) mod progress;
 pub(crate) mod read;
 pub(crate) mod sharing;
+pub(crate) mod snapshot;
 pub(crate) mod stall;
 pub(crate) mod whole;

@@ -1,0 +1,1 @@
+DELETE FROM factum_snapshots WHERE category = $1 AND stream = $2
