@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Loaded};
 use crate::checkpoint::Transactional;
 use crate::codec::Codec;
 use crate::decoded::Decoded;
@@ -22,6 +22,7 @@ use crate::event::{Event, EventType};
 use crate::handler::{Context, HandleError, On};
 use crate::name::InvalidName;
 use crate::process::{self, Choice, Deadline, Issue, ProcessError, ProcessManager, React, Reaction};
+use crate::snapshot::SnapshotPolicy;
 use crate::store::EventStore;
 use crate::tag::Tag;
 use crate::upcast::{IntoParts, LeadsTo, OldShape, OnType, OnValue, Shape, Today};
@@ -119,6 +120,27 @@ pub const fn on_value<N>(
     step: fn(serde_json::Value) -> Result<serde_json::Value, BoxError>,
 ) -> OnValue<'_, N> {
     OnValue { from, next, step }
+}
+
+/// What an aggregate has to be, for snapshots of its state to be kept.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` declares snapshots, and its state cannot be stored",
+    label = "not `Serialize` and `Deserialize`",
+    note = "write `#[derive(Aggregate, Default, Serialize, Deserialize)]`"
+)]
+pub trait Remembered: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Remembered for T {}
+
+/// Snapshots after every so many events.
+pub const fn snapshot_every<A: Remembered>(events: u64, shape: u32) -> SnapshotPolicy<A> {
+    SnapshotPolicy::every(events, shape)
+}
+
+/// Snapshots when a function says so. What kind of function that is, is said by this signature.
+pub const fn snapshot_when<A: Remembered>(due: fn(&Loaded<A>, u64) -> bool, shape: u32) -> SnapshotPolicy<A> {
+    SnapshotPolicy::when(due, shape)
 }
 
 /// Takes a step on a JSON value. What kind of function that is, is said by this signature.

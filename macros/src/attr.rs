@@ -41,6 +41,11 @@ impl<T> Once<T> {
         self.0.as_ref().map(|keyed| &keyed.value)
     }
 
+    /// The value and its key.
+    pub(crate) fn keyed(&self) -> Option<&Keyed<T>> {
+        self.0.as_ref()
+    }
+
     /// Where its key stands, if it was given.
     pub(crate) fn key(&self) -> Option<Span> {
         self.0.as_ref().map(|keyed| keyed.key)
@@ -121,6 +126,7 @@ pub(crate) struct AggregateAttrs {
     pub(crate) category: Once<LitStr>,
     pub(crate) id: Once<Type>,
     pub(crate) event: Once<Type>,
+    pub(crate) snapshot: Once<SnapshotAttr>,
     pub(crate) krate: Once<Path>,
     pub(crate) given: Given,
 }
@@ -131,6 +137,21 @@ pub(crate) struct ViewAttrs {
     pub(crate) event: Once<Type>,
     pub(crate) krate: Once<Path>,
     pub(crate) given: Given,
+}
+
+/// `snapshot(every = 100, version = 1)`, or `snapshot(when = function, version = 1)`.
+pub(crate) struct SnapshotAttr {
+    pub(crate) due: Due,
+    /// The version of the state's shape.
+    pub(crate) version: SchemaVersion,
+}
+
+/// When a snapshot is taken.
+pub(crate) enum Due {
+    /// After so many events.
+    Every(LitInt),
+    /// When a function says so.
+    When(Expr),
 }
 
 /// `#[handler(..)]`.
@@ -190,11 +211,12 @@ impl EventAttrs {
 impl AggregateAttrs {
     pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
         let mut found = Self::default();
-        let keys = ["category", "id", "event", "crate"];
+        let keys = ["category", "id", "event", "snapshot", "crate"];
         let given = parse_keys(cx, attrs, "aggregate", &keys, |key, input| match key.to_string().as_str() {
             "category" => found.category.set(key, value(input)?),
             "id" => found.id.set(key, ty(input)?),
             "event" => found.event.set(key, ty(input)?),
+            "snapshot" => found.snapshot.set(key, snapshot(key, input)?),
             _ => found.krate.set(key, path(input)?),
         });
         Self { given, ..found }
@@ -377,6 +399,38 @@ fn names(key: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<Vec<
         }
         Ok(names)
     })
+}
+
+/// `(every = 100, version = 1)`, or `(when = function, version = 1)`
+fn snapshot(key: &Ident, input: ParseStream<'_>) -> syn::Result<SnapshotAttr> {
+    let form = "snapshots say when they are taken and which version of the state's shape they have: \
+                `snapshot(every = 100, version = 1)`, or `when = |state, events| ..` instead of `every`";
+    in_parens(key, form, input, |inner| {
+        let (mut due, mut version) = (Once::default(), Once::default());
+        while !inner.is_empty() {
+            let name = inner.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), form))?;
+            match name.to_string().as_str() {
+                "every" if due.get().is_none() => due.set(&name, Due::Every(count(inner)?))?,
+                "when" if due.get().is_none() => due.set(&name, Due::When(value(inner)?))?,
+                "version" => version.set(&name, value(inner)?)?,
+                _ => return Err(syn::Error::new(name.span(), form)),
+            }
+            comma_or_end(inner)?;
+        }
+        match (due.take(), version.take()) {
+            (Some(due), Some(version)) => Ok(SnapshotAttr { due, version }),
+            _ => Err(syn::Error::new(key.span(), form)),
+        }
+    })
+}
+
+/// `= 100`
+fn count(input: ParseStream<'_>) -> syn::Result<LitInt> {
+    let number: LitInt = value(input)?;
+    match number.base10_parse::<u32>() {
+        Ok(1..) => Ok(number),
+        _ => Err(syn::Error::new(number.span(), format!("a number of events is from 1 to {}", u32::MAX))),
+    }
 }
 
 /// `(Event)`, or `(Event, priority = 10, when = |event| ..)`

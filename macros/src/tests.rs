@@ -158,6 +158,41 @@ fn aggregate_plain() {
 }
 
 #[test]
+fn aggregate_with_snapshots() {
+    snapshot(
+        "aggregate_with_snapshots",
+        aggregate,
+        quote! {
+            #[aggregate(category = "order", id = OrderId, event = OrderEvent, snapshot(every = 100, version = 1))]
+            #[derive(Serialize, Deserialize)]
+            pub struct Order {
+                status: Status,
+            }
+        },
+    );
+}
+
+#[test]
+fn aggregate_with_snapshots_when_told() {
+    snapshot(
+        "aggregate_with_snapshots_when_told",
+        aggregate,
+        quote! {
+            #[aggregate(
+                category = "order",
+                id = OrderId,
+                event = OrderEvent,
+                snapshot(when = |order, events| order.is_closed || events >= 500, version = 2)
+            )]
+            #[derive(Serialize, Deserialize)]
+            pub struct Order {
+                is_closed: bool,
+            }
+        },
+    );
+}
+
+#[test]
 fn aggregate_generic() {
     snapshot(
         "aggregate_generic",
