@@ -404,6 +404,9 @@ macro_rules! __promises {
                 they_are_forgotten_where_it_is_asked,
                 a_transaction_reads_from_one,
                 they_are_no_part_of_the_log,
+                repositories_answer_as_without_one,
+                repositories_go_on_from_one,
+                repositories_load_what_is_left,
                 random_histories_have_one_state,
             }
             /// Random histories, beside a store in a `Vec`.

@@ -1,5 +1,7 @@
 //! Snapshots: kept beside the log, and believed only where the log has what they stand on.
 
+mod ledger;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,12 +10,16 @@ use factum_core::retention::{Closing, Retention, TRUNCATED};
 use factum_core::snapshot::{Footing, Found, PageFrom, ReadFrom, Snapshot, Snapshots, Start};
 use factum_core::store::{Append, ReadStream, StreamPage};
 use factum_core::transfer::Transfer;
-use factum_core::{EventId, EventStore, Expected, Position, RecordedEvent, StreamId, Transactional, Version};
+use factum_core::{
+    Codec, CommandId, Event as _, EventId, EventStore, ExecuteError, Expected, LoadError, Position,
+    RecordedEvent, Repository, StreamId, Transactional, Version,
+};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Handle;
 
+use self::ledger::{Ledger, Note, Noted, Twice};
 use crate::Fixture;
 use crate::given::{events, some, stream};
 use crate::race::race;
@@ -425,6 +431,135 @@ pub async fn they_are_no_part_of_the_log<F: Fixture>(fixture: F) {
     let before = log().await;
     assert!(save(store, of(&events)).await);
     assert_eq!(log().await, before);
+}
+
+/// What is in the store, and what was given: the commands of which it came, one for each event.
+struct Given<F: Fixture> {
+    fixture: F,
+    ledgers: Repository<Ledger>,
+    events: Vec<RecordedEvent>,
+}
+
+const ID: u32 = 1;
+
+fn command_id(number: u64) -> CommandId {
+    CommandId::from_key(&format!("note {number}"))
+}
+
+impl<F: Fixture> Given<F> {
+    async fn of(fixture: F, count: u64) -> Self {
+        let ledgers = Repository::<Ledger>::new(fixture.store().clone());
+        for number in 1..=count {
+            ledgers.execute(&ID, Note(number)).command_id(command_id(number)).await.expect("it is new");
+        }
+        let stream = Repository::<Ledger>::stream(&ID).expect("it is a name");
+        let events = whole(fixture.store(), &stream).await;
+        Self { fixture, ledgers, events }
+    }
+
+    /// A snapshot of the state after so many of the events, and of no other.
+    async fn remember(&self, count: usize) {
+        let stream = &self.events[0].stream;
+        snapshots(self.fixture.store()).delete_snapshots(stream).await.expect("it can be forgotten");
+        if count > 0 {
+            let footing = footing_of(&self.events[..count]);
+            let state = Codec::Json.encode(&self.ledger_at(count)).expect("it has a JSON form");
+            assert!(
+                save(self.fixture.store(), Snapshot::new(stream.clone(), 1, footing, "json", state)).await
+            );
+        }
+    }
+
+    /// The state after the event with this version, as it has to be: erased events have left nothing.
+    fn ledger_at(&self, version: usize) -> Ledger {
+        let first = self.events[0].version.0;
+        let noted = self.events.iter().filter(|event| event.version.0 <= version as u64 + first - 1);
+        let noted = noted.filter(|event| event.name.as_str() == "ledger.noted");
+        Ledger { noted: noted.map(|event| Noted::decode(event).expect("it can be read").0).collect() }
+    }
+}
+
+/// A repository answers as it does without a snapshot, wherever that was taken: what it loads, now and at each version, and
+/// what it says to commands, also to those that are repeated and whose events the snapshot has.
+pub async fn repositories_answer_as_without_one<F: Fixture>(fixture: F) {
+    const COUNT: u64 = 5;
+    let given = Given::of(fixture, COUNT).await;
+    let store = given.fixture.store();
+    for taken_at in 0..=5 {
+        given.remember(taken_at).await;
+        for page_events in [1, 2, 500] {
+            let ledgers = given.ledgers.clone().page_events(page_events);
+            let now = ledgers.load(&ID).await.expect("it is there");
+            assert_eq!((now.state(), now.version()), (&given.ledger_at(5), Version(COUNT)), "{taken_at}");
+            assert_eq!(now.position(), given.events[4].position);
+            for at in 1..=COUNT {
+                let then = ledgers.load_at(&ID, Version(at)).await.expect("it has come that far");
+                let wanted = given.ledger_at(usize::try_from(at).expect("small"));
+                assert_eq!((then.state(), then.version()), (&wanted, Version(at)), "{taken_at}");
+            }
+            let far = ledgers.load_at(&ID, Version(COUNT + 1)).await;
+            assert!(matches!(far, Err(LoadError::NoSuchVersion { last: Version(COUNT), .. })), "{far:?}");
+        }
+        for number in 1..=COUNT {
+            let (ledgers, id) = (&given.ledgers, command_id(number));
+            let wanted = given.ledger_at(usize::try_from(number).expect("small"));
+            let again = ledgers.execute(&ID, Note(number)).command_id(id).await.expect("it was executed");
+            assert_eq!((again.state(), again.version()), (&wanted, Version(number)), "{taken_at}");
+            let expecting = ledgers.execute(&ID, Note(number)).command_id(id).expecting(Version(number - 1));
+            assert_eq!(expecting.await.expect("it was executed").state(), &wanted);
+            let assuming = ledgers.execute(&ID, Note(number)).command_id(id).assume_new();
+            assert_eq!(assuming.await.expect("it was executed").state(), &wanted);
+            let mut tx = store.begin().await.expect("a transaction begins");
+            let within = ledgers.execute(&ID, Note(number)).command_id(id).within(store, &mut tx).await;
+            assert_eq!(within.expect("it was executed").state(), &wanted, "{taken_at}");
+            store.rollback(tx).await.expect("it is rolled back");
+            // The same as another command is refused.
+            let refused = ledgers.execute(&ID, Note(number)).await;
+            assert!(matches!(refused, Err(ExecuteError::Rejected(Twice))), "{refused:?}");
+        }
+        let stale = given.ledgers.execute(&ID, Note(99)).expecting(Version(COUNT - 1)).await;
+        assert!(matches!(stale, Err(ExecuteError::Conflict(_))), "{stale:?}");
+    }
+    assert_eq!(whole(store, &given.events[0].stream).await.len(), 5, "nothing was done twice");
+}
+
+/// A repository goes on from a snapshot: its commands see what came after it, also what their transaction has done.
+pub async fn repositories_go_on_from_one<F: Fixture>(fixture: F) {
+    let given = Given::of(fixture, 4).await;
+    let store = given.fixture.store();
+    given.remember(3).await;
+    let after = given.ledgers.execute(&ID, Note(5)).await.expect("it is new");
+    assert_eq!((&after.noted[..], after.version()), (&[1, 2, 3, 4, 5][..], Version(5)));
+    let mut tx = store.begin().await.expect("a transaction begins");
+    given.ledgers.execute(&ID, Note(6)).within(store, &mut tx).await.expect("it is new");
+    let twice = given.ledgers.execute(&ID, Note(6)).within(store, &mut tx).await;
+    assert!(matches!(twice, Err(ExecuteError::Rejected(Twice))), "{twice:?}");
+    let seen = given.ledgers.execute(&ID, Note(7)).within(store, &mut tx).await.expect("it is new");
+    assert_eq!(seen.state().noted, [1, 2, 3, 4, 5, 6, 7]);
+    store.commit(tx).await.expect("it commits");
+    assert_eq!(given.ledgers.load(&ID).await.expect("it is there").noted, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// A truncated stream has the state that folding gives, whenever its snapshot was taken.
+pub async fn repositories_load_what_is_left<F: Fixture>(fixture: F) {
+    const COUNT: u64 = 4;
+    let mut given = Given::of(fixture, COUNT).await;
+    let store = given.fixture.store().clone();
+    for before in 2..=COUNT {
+        given.remember(given.events.len()).await;
+        let stream = given.events[0].stream.clone();
+        store.truncate_stream(&stream, Version(before)).await.expect("it has the version");
+        given.events = whole(&store, &stream).await;
+        let wanted: Vec<u64> = (before..=COUNT).collect();
+        for taken_at in 0..=given.events.len() {
+            given.remember(taken_at).await;
+            let now = given.ledgers.load(&ID).await.expect("it is there");
+            assert_eq!((&now.noted, now.version()), (&wanted, Version(COUNT)), "{before} {taken_at}");
+        }
+    }
+    store.delete_stream(&given.events[0].stream, Expected::Any).await.expect("it is there");
+    let gone = given.ledgers.load(&ID).await;
+    assert!(matches!(gone, Err(LoadError::Closed(_))), "{gone:?}");
 }
 
 /// One thing that is done to a stream.

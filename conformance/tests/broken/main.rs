@@ -67,6 +67,7 @@ caught! {
     repeats_the_last_of_the_state: snapshot::RepeatsTheLastOfTheState =>
         snapshot::a_snapshot_comes_back_with_what_followed
         snapshot::a_state_that_stands_on_nothing_falls
+        snapshot::repositories_answer_as_without_one
         snapshot::random_histories_have_one_state;
     skips_the_first_after_the_state: snapshot::SkipsTheFirstAfterTheState =>
         snapshot::a_snapshot_comes_back_with_what_followed
@@ -82,8 +83,11 @@ caught! {
         snapshot::a_truncated_stream_has_another_state;
     gives_later_states: snapshot::GivesLaterStates =>
         snapshot::one_that_is_too_new_is_passed_over
+        snapshot::repositories_answer_as_without_one
         snapshot::random_histories_have_one_state;
-    hides_events_in_states: snapshot::HidesEventsInStates => snapshot::one_with_the_event_is_passed_over;
+    hides_events_in_states: snapshot::HidesEventsInStates =>
+        snapshot::one_with_the_event_is_passed_over
+        snapshot::repositories_answer_as_without_one;
     never_looks_at_the_log: snapshot::NeverLooksAtTheLog =>
         snapshot::what_stands_on_nothing_is_not_kept
         snapshot::an_older_one_never_replaces_a_newer
@@ -91,6 +95,7 @@ caught! {
         snapshot::a_truncated_stream_has_another_state
         snapshot::none_is_left_where_a_stream_is_deleted_meanwhile
         snapshot::they_are_forgotten_where_it_is_asked
+        snapshot::repositories_load_what_is_left
         snapshot::random_histories_have_one_state;
     keeps_the_latecomer: snapshot::KeepsTheLatecomer =>
         snapshot::an_older_one_never_replaces_a_newer
@@ -99,7 +104,8 @@ caught! {
     keeps_every_shape: snapshot::KeepsEveryShape => snapshot::two_shapes_are_kept_beside_each_other;
     forgets_no_snapshot: snapshot::ForgetsNoSnapshot => snapshot::they_are_forgotten_where_it_is_asked;
     reads_beside_the_transaction: snapshot::ReadsBesideTheTransaction =>
-        snapshot::a_transaction_reads_from_one;
+        snapshot::a_transaction_reads_from_one
+        snapshot::repositories_go_on_from_one;
     records_snapshots: snapshot::RecordsSnapshots => snapshot::they_are_no_part_of_the_log;
 
     has_one_checkpoint: sharing::HasOneCheckpoint =>
