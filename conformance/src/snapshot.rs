@@ -473,7 +473,7 @@ impl<F: Fixture> Given<F> {
     /// The state after the event with this version, as it has to be: erased events have left nothing.
     fn ledger_at(&self, version: usize) -> Ledger {
         let first = self.events[0].version.0;
-        let noted = self.events.iter().filter(|event| event.version.0 <= version as u64 + first - 1);
+        let noted = self.events.iter().filter(|event| event.version.0 < version as u64 + first);
         let noted = noted.filter(|event| event.name.as_str() == "ledger.noted");
         Ledger { noted: noted.map(|event| Noted::decode(event).expect("it can be read").0).collect() }
     }

@@ -220,6 +220,11 @@ impl<A> Loaded<A> {
         self.version.0.saturating_sub(self.origin.snapshot.0)
     }
 
+    #[cfg(feature = "cache")]
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     pub(crate) fn origin_mut(&mut self) -> &mut Origin {
         &mut self.origin
     }

@@ -14,6 +14,8 @@
 #[doc(hidden)]
 pub mod __private;
 mod aggregate;
+#[cfg(feature = "cache")]
+mod cache;
 mod cause;
 mod checkpoint;
 mod codec;
@@ -48,6 +50,8 @@ pub mod transfer;
 mod upcast;
 
 pub use self::aggregate::{Aggregate, Apply, Events, Handle, Loaded};
+#[cfg(feature = "cache")]
+pub use self::cache::Cache;
 pub use self::cause::Cause;
 pub use self::checkpoint::{Advance, Checkpoint, Checkpoints, Progress, Transactional};
 pub use self::codec::Codec;

@@ -71,7 +71,30 @@ const OUTCOME_QUESTIONS: u32 = 3;
 pub struct Repository<A> {
     store: Arc<dyn EventStore>,
     page_events: usize,
+    /// The states of hot aggregates, which its clones share.
+    hot: Option<Arc<dyn Hot<A>>>,
     aggregate: PhantomData<fn() -> A>,
+}
+
+/// Where the states of hot aggregates are kept.
+pub(crate) trait Hot<A>: Send + Sync {
+    /// What is kept of the stream. The first look of a command, or of a load, is counted.
+    fn get(&self, stream: &StreamId, is_first_look: bool) -> Option<Loaded<A>>;
+
+    /// Whether a command may be decided on it without looking at the log.
+    fn is_trusted(&self, loaded: &Loaded<A>) -> bool;
+
+    /// Keeps a state, unless there is a newer one.
+    fn put(&self, stream: &StreamId, loaded: &Loaded<A>);
+
+    /// Removes what has turned out wrong.
+    fn remove(&self, stream: &StreamId);
+
+    /// Removes what is to be forgotten, also what is about to be put.
+    fn forget(&self, stream: &StreamId);
+
+    /// Counts a state that was not that of the log any more.
+    fn found_stale(&self);
 }
 
 impl<A: Aggregate> Repository<A> {
@@ -83,7 +106,69 @@ impl<A: Aggregate> Repository<A> {
         if A::SNAPSHOT.is_some() && store.snapshots().is_none() {
             snapshot::warn_of_none(A::CATEGORY);
         }
-        Self { store: Arc::new(store), page_events: 500, aggregate: PhantomData }
+        Self { store: Arc::new(store), page_events: 500, hot: None, aggregate: PhantomData }
+    }
+
+    /// Keeps the states of its aggregates in memory, for this repository and its clones, as far as the cache allows.
+    ///
+    /// A command on an aggregate that is there is one round trip: the append proves that the stream has the version of the
+    /// state; if it has moved on, only what came since is read. A rejection, or that there is nothing to do, is said by no
+    /// state that was only remembered: it is asked of the log. Loading asks the log always, for what came since, and is as
+    /// up to date as without a cache. What a transaction does is neither read from the cache nor kept in it.
+    ///
+    /// Counted by the crate `metrics`, by category: `factum_cache_hits_total` and `factum_cache_misses_total`, the commands
+    /// and loads that found their aggregate there and that did not; `factum_cache_stale_total`, the states that were not
+    /// those of the log any more when it was asked.
+    ///
+    /// What it costs: a copy of the state to take it out, and one to put it in. A store that keeps no snapshots cannot say
+    /// whether a state still stands; then there is no cache, and a line in the log of the program says so.
+    ///
+    /// ```
+    /// # use factum::{memory::MemoryStore, Aggregate, Apply, Cache, Event, Repository};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Event, Serialize, Deserialize)]
+    /// # #[event(name = "counter.raised")]
+    /// # struct Raised;
+    /// # #[derive(Aggregate, Default, Clone)]
+    /// # #[aggregate(category = "counter", id = String, event = Raised)]
+    /// # struct Counter { total: u64 }
+    /// # impl Apply<Raised> for Counter { fn apply(&mut self, _: Raised) { self.total += 1; } }
+    /// // At most ten thousand counters, and 16 MiB.
+    /// let counters = Repository::<Counter>::new(MemoryStore::new()).cached(Cache::new(10_000, 16 << 20));
+    /// ```
+    #[cfg(feature = "cache")]
+    pub fn cached(mut self, cache: crate::cache::Cache<A>) -> Self
+    where
+        A: Clone,
+    {
+        if self.store.snapshots().is_some() {
+            self.hot = Some(Arc::new(crate::cache::States::new(cache)));
+        } else {
+            let category = A::CATEGORY;
+            tracing::warn!(category, "there is no cache: the store cannot say whether a state still stands");
+        }
+        self
+    }
+
+    /// Removes an aggregate from the cache, and from those of the clones, for instance because what is known of a person is to
+    /// be forgotten. What commands and loads have read that are under way is not kept either. It is read again when
+    /// somebody wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] if the id is not one a stream can have.
+    #[cfg(feature = "cache")]
+    pub fn forget(&self, id: &A::Id) -> Result<(), InvalidName> {
+        let stream = Self::stream(id)?;
+        if let Some(hot) = &self.hot {
+            hot.forget(&stream);
+        }
+        Ok(())
+    }
+
+    /// The same aggregates, always from the store.
+    pub(crate) fn uncached(&self) -> Self {
+        Self { hot: None, ..self.clone() }
     }
 
     /// How many events are read at once while loading; at least 1, and 500 unless told otherwise.
@@ -143,10 +228,12 @@ impl<A: Aggregate> Repository<A> {
         match loaded.version() {
             reached if reached == version && version != Version::NONE => Ok(loaded),
             Version::NONE if version != Version::NONE => Err(LoadError::NotFound { stream }),
-            _ => match self.fold(&mut self.in_store(), &stream, Beginning::NOW, |_| true).await?.version() {
-                Version::NONE => Err(LoadError::NotFound { stream }),
-                last => Err(LoadError::NoSuchVersion { stream, asked: version, last }),
-            },
+            _ => {
+                match self.fold(&mut self.in_store(), &stream, Beginning::now(), |_| true).await?.version() {
+                    Version::NONE => Err(LoadError::NotFound { stream }),
+                    last => Err(LoadError::NoSuchVersion { stream, asked: version, last }),
+                }
+            }
         }
     }
 
@@ -232,7 +319,13 @@ impl<A: Aggregate> Repository<A> {
 
     /// The state of a stream as it is now.
     pub(crate) async fn load_stream(&self, stream: &StreamId) -> Result<Loaded<A>, LoadError> {
-        Ok(self.fold(&mut self.in_store(), stream, Beginning::NOW, |_| true).await?)
+        let known = self.hot.as_ref().and_then(|hot| hot.get(stream, true));
+        let from = Beginning { known, ..Beginning::now() };
+        let loaded = self.fold(&mut self.in_store(), stream, from, |_| true).await?;
+        if let Some(hot) = &self.hot {
+            hot.put(stream, &loaded);
+        }
+        Ok(loaded)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
@@ -258,7 +351,7 @@ impl<A: Aggregate> Repository<A> {
         &self,
         log: &mut impl Log,
         stream: &StreamId,
-        from: Beginning,
+        from: Beginning<A>,
         mut goes_on: impl FnMut(&RecordedEvent) -> bool + Send,
     ) -> Result<Loaded<A>, Unreadable> {
         let asked_at = Instant::now();
@@ -318,52 +411,92 @@ impl<A: Aggregate> Repository<A> {
         &self,
         log: &mut impl Log,
         stream: &StreamId,
-        from: Beginning,
+        from: Beginning<A>,
     ) -> Result<(Loaded<A>, Option<StreamPage>), StoreError> {
-        let Some(policy) = self.snapshots() else { return Ok((Loaded::new(), None)) };
-        let start = snapshot::Start::Snapshot { shape: policy.shape(), up_to: from.up_to };
+        let footing = from.known.as_ref().and_then(Loaded::footing);
+        let start = match (footing, self.snapshots()) {
+            (Some(footing), _) => snapshot::Start::Footing(footing),
+            (None, Some(policy)) => snapshot::Start::Snapshot { shape: policy.shape(), up_to: from.up_to },
+            (None, None) => return Ok((Loaded::new(), None)),
+        };
         let read = ReadFrom::new(stream.clone(), start).unless(from.unless).limit(self.page_events);
         let PageFrom { found, page } = log.read_from(read).await?;
-        match found {
-            Found::Nothing => Ok((Loaded::new(), Some(page))),
-            Found::Fallen(version) => {
+        match (found, from.known) {
+            (Found::Footing, Some(known)) => {
+                if !page.events.is_empty() {
+                    self.found_stale();
+                }
+                Ok((known, Some(page)))
+            }
+            (Found::Fallen(version), Some(_)) => {
+                tracing::warn!(%stream, %version, "a cached state is passed over: the log does not have what it stands on");
+                self.found_stale();
+                if let Some(hot) = &self.hot {
+                    hot.remove(stream);
+                }
+                Ok((Loaded::new(), Some(page)))
+            }
+            (Found::Fallen(version), None) => {
                 tracing::warn!(%stream, %version, "a snapshot is passed over: the log does not have what it stands on");
                 Ok((Loaded::new(), Some(page)))
             }
-            Found::Snapshot(snapshot) => match policy.state_of(&snapshot) {
-                Ok(state) => Ok((Loaded::of_snapshot(state, &snapshot), Some(page))),
-                Err(error) => {
-                    let version = snapshot.footing.version;
-                    tracing::warn!(error, %stream, %version, "a snapshot is passed over: it cannot be read");
-                    Ok((Loaded::new(), None))
+            (Found::Snapshot(snapshot), None) => {
+                match self.snapshots().map(|policy| policy.state_of(&snapshot)) {
+                    Some(Ok(state)) => Ok((Loaded::of_snapshot(state, &snapshot), Some(page))),
+                    Some(Err(error)) => {
+                        let version = snapshot.footing.version;
+                        tracing::warn!(error, %stream, %version, "a snapshot is passed over: it cannot be read");
+                        Ok((Loaded::new(), None))
+                    }
+                    None => Ok((Loaded::new(), None)),
                 }
-            },
+            }
+            (Found::Nothing, _) => Ok((Loaded::new(), Some(page))),
             // An answer to another question.
-            Found::Footing => Ok((Loaded::new(), None)),
+            (Found::Footing, None) | (Found::Snapshot(_), Some(_)) => Ok((Loaded::new(), None)),
         }
+    }
+
+    fn found_stale(&self) {
+        if let Some(hot) = &self.hot {
+            hot.found_stale();
+        }
+    }
+
+    /// The cache, where what is done is committed at once.
+    fn hot_in(&self, log: &impl Log) -> Option<&dyn Hot<A>> {
+        self.hot.as_deref().filter(|_| log.is_committed())
     }
 }
 
-/// From where on a stream is folded: from a snapshot, if there is one that will do.
-struct Beginning {
-    /// It is no newer than this.
+/// From where on a stream is folded: from a state that is known, or from a snapshot, if there is one that will do.
+struct Beginning<A> {
+    known: Option<Loaded<A>>,
+    /// A snapshot is no newer than this.
     up_to: Version,
-    /// It does not have this event.
+    /// Neither has this event.
     unless: Option<EventId>,
 }
 
-impl Beginning {
+impl<A> Beginning<A> {
     /// The last snapshot.
-    const NOW: Self = Self::up_to(Version::END);
+    const fn now() -> Self {
+        Self::up_to(Version::END)
+    }
 
     const fn up_to(version: Version) -> Self {
-        Self { up_to: version, unless: None }
+        Self { known: None, up_to: version, unless: None }
     }
 }
 
 impl<A> Clone for Repository<A> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), page_events: self.page_events, aggregate: PhantomData }
+        Self {
+            store: self.store.clone(),
+            page_events: self.page_events,
+            hot: self.hot.clone(),
+            aggregate: PhantomData,
+        }
     }
 }
 
@@ -562,9 +695,18 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
         let stream = self.stream.clone().map_err(Invalid::Name)?;
         let start = std::mem::replace(&mut self.start, Start::Load);
         let mut attempts_left = self.attempts;
+        // What somebody has brought along may be of another store.
+        let mut is_ours = true;
         let mut assumed = match start {
-            Start::Load => None,
-            Start::Assume(loaded) => Some(loaded),
+            Start::Load => {
+                let hot = self.repository.hot_in(log);
+                hot.and_then(|hot| hot.get(&stream, true).filter(|known| hot.is_trusted(known)))
+            }
+            Start::Assume(mut loaded) => {
+                is_ours = loaded.version() == Version::NONE;
+                loaded.origin_mut().asked_at = is_ours.then(Instant::now);
+                Some(loaded)
+            }
             Start::Expect(version) => return self.decide_at(log, &stream, version, &handle).await,
         };
         let mut was_executed = false;
@@ -572,12 +714,13 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
             let was_assumed = assumed.is_some();
             let outcome = match assumed.take() {
                 Some(loaded) => self.decide(log, &stream, loaded, &handle).await,
-                None => match self.load(log, &stream).await? {
+                None => match self.load(log, &stream, false).await? {
                     Known::Executed(loaded) => return Ok(loaded),
                     // Its events were erased: what the stream has left is all there is to answer with.
                     Known::State(loaded) if was_executed => return Ok(loaded),
                     Known::State(loaded) => {
                         attempts_left -= 1;
+                        is_ours = true;
                         self.decide(log, &stream, loaded, &handle).await
                     }
                 },
@@ -587,8 +730,17 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
                 Ok(Decided::Nothing(_)) | Err(ExecuteError::Rejected(_)) if was_assumed => {}
                 Ok(Decided::ExecutedElsewhere) => was_executed = true,
                 Err(ExecuteError::Conflict(_)) if was_assumed || attempts_left > 0 => {}
-                Ok(Decided::Nothing(loaded) | Decided::Recorded(loaded)) => return Ok(loaded),
-                Err(error) => return Err(error),
+                Ok(Decided::Nothing(loaded)) => return Ok(loaded),
+                Ok(Decided::Recorded(loaded)) => {
+                    self.repository.hot_in(log).filter(|_| is_ours).inspect(|hot| hot.put(&stream, &loaded));
+                    return Ok(loaded);
+                }
+                Err(error) => {
+                    if matches!(error, ExecuteError::Closed(_)) {
+                        self.repository.hot_in(log).inspect(|hot| hot.remove(&stream));
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -601,12 +753,16 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
         version: Version,
         handle: &(impl Fn(&A, &C) -> Result<Events<A::Event>, E> + Sync),
     ) -> Result<Loaded<A>, ExecuteError<E>> {
-        match self.load(log, stream).await? {
+        match self.load(log, stream, true).await? {
             Known::Executed(loaded) => Ok(loaded),
             Known::State(loaded) if loaded.version() == version => {
                 match self.decide(log, stream, loaded, handle).await? {
-                    Decided::Nothing(loaded) | Decided::Recorded(loaded) => Ok(loaded),
-                    Decided::ExecutedElsewhere => match self.load(log, stream).await? {
+                    Decided::Nothing(loaded) => Ok(loaded),
+                    Decided::Recorded(loaded) => {
+                        self.repository.hot_in(log).inspect(|hot| hot.put(stream, &loaded));
+                        Ok(loaded)
+                    }
+                    Decided::ExecutedElsewhere => match self.load(log, stream, false).await? {
                         Known::Executed(loaded) | Known::State(loaded) => Ok(loaded),
                     },
                 }
@@ -619,12 +775,23 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
     }
 
     /// The state in the store, or the one right after this very command if it was executed before.
-    async fn load(&self, log: &mut impl Log, stream: &StreamId) -> Result<Known<A>, Unreadable> {
+    async fn load(
+        &self,
+        log: &mut impl Log,
+        stream: &StreamId,
+        is_first_look: bool,
+    ) -> Result<Known<A>, Unreadable> {
+        let hot = self.repository.hot_in(log);
+        let known = hot.and_then(|hot| hot.get(stream, is_first_look));
         let Some(command_id) = self.command_id else {
-            return Ok(Known::State(self.repository.fold(log, stream, Beginning::NOW, |_| true).await?));
+            let from = Beginning { known, ..Beginning::now() };
+            let loaded = self.repository.fold(log, stream, from, |_| true).await?;
+            hot.inspect(|hot| hot.put(stream, &loaded));
+            return Ok(Known::State(loaded));
         };
-        // A snapshot that has the command's events would hide that it was executed.
-        let from = Beginning { unless: Some(command_id.event_id(stream, 0)), ..Beginning::NOW };
+        // A state that has the command's events would hide that it was executed.
+        let unless = Some(command_id.event_id(stream, 0));
+        let from = Beginning { known, unless, ..Beginning::now() };
         let mut of_command = 0;
         let loaded = self
             .repository
@@ -634,7 +801,11 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
                 is_of_command || of_command == 0
             })
             .await?;
-        Ok(if of_command > 0 { Known::Executed(loaded) } else { Known::State(loaded) })
+        if of_command > 0 {
+            return Ok(Known::Executed(loaded));
+        }
+        hot.inspect(|hot| hot.put(stream, &loaded));
+        Ok(Known::State(loaded))
     }
 
     async fn decide<E>(

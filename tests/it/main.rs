@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cache;
 mod clock;
 mod decision;
 mod decode;
@@ -21,7 +22,9 @@ mod process;
 mod rebuild;
 mod scenario;
 mod slow;
+mod snapshots;
 mod splits;
 mod subscribe;
 mod upcasts;
+mod watched;
 mod whole;

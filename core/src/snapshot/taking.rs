@@ -31,7 +31,7 @@ pub(crate) fn take<A: Aggregate>(repository: &Repository<A>, stream: &StreamId, 
     };
     // Whoever runs commands without a runtime has no background.
     let Ok(runtime) = Handle::try_current() else { return false };
-    let (repository, stream) = (repository.clone(), stream.clone());
+    let (repository, stream) = (repository.uncached(), stream.clone());
     runtime.spawn(async move {
         let patience: &[Duration] = if is_committed { &[Duration::ZERO] } else { &PATIENCE };
         if let Err(error) = try_to_take(&repository, &stream, patience, turn).await {
