@@ -91,6 +91,7 @@ pub(crate) trait Hot<A>: Send + Sync {
     fn remove(&self, stream: &StreamId);
 
     /// Removes what is to be forgotten, also what is about to be put.
+    #[cfg(feature = "cache")]
     fn forget(&self, stream: &StreamId);
 
     /// Counts a state that was not that of the log any more.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use factum_core::snapshot::Footing;
+use factum_core::snapshot::{Footing, Snapshot};
 use factum_core::store::verdict::{Breach, Place};
 use factum_core::store::{Condition, Recent};
 use factum_core::transfer::check::{Entry, LogCheck, Part};
@@ -245,11 +245,11 @@ pub(crate) fn timer(row: &SqliteRow) -> Result<(EventId, DateTime<Utc>), StoreEr
 }
 
 /// A state that is known already: the first row of `read_from.sql`.
+///
+/// It is nothing that anybody has to be able to read: a number that cannot be is 0, a text that is none has other letters, and
+/// then the checksum is another one.
 pub(crate) struct Known {
-    pub(crate) footing: Footing,
-    pub(crate) codec: Cow<'static, str>,
-    pub(crate) checksum: u64,
-    pub(crate) state: Vec<u8>,
+    pub(crate) version: Version,
     /// Whether the log has what it stands on.
     pub(crate) stands: bool,
     /// Whether the state has the event that it must not have.
@@ -258,22 +258,35 @@ pub(crate) struct Known {
 
 pub(crate) fn known(row: &SqliteRow) -> Result<Option<Known>, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
-    if read.column::<Option<i64>>(2, "version")?.is_none() {
-        return Ok(None);
-    }
+    let Some(version) = read.column::<Option<i64>>(2, "version")? else { return Ok(None) };
     Ok(Some(Known {
-        footing: Footing {
-            position: Position(read.number(0, "position")?),
-            event_id: read.event_id(1)?,
-            version: Version(read.number(2, "version")?),
-            begins: Version(read.number(4, "begins")?),
-        },
-        codec: read.codec(5)?,
-        checksum: read.column::<i64>(6, "checksum")?.cast_unsigned(),
-        state: read.column(8, "state")?,
+        version: Version(u64::try_from(version).unwrap_or_default()),
         stands: read.column::<Option<bool>>(9, "stands")?.unwrap_or_default(),
         has_event: read.column(10, "has_event")?,
     }))
+}
+
+/// The same row, where it is a snapshot that stands.
+pub(crate) fn snapshot(row: &SqliteRow, stream: StreamId, shape: u32) -> Result<Snapshot, StoreError> {
+    let read = Reading { row, operation: "read", position_at: 0 };
+    let number = |at, column| -> Result<u64, StoreError> {
+        Ok(u64::try_from(read.column::<i64>(at, column)?).unwrap_or_default())
+    };
+    let codec = row.try_get_unchecked::<Vec<u8>, _>(5).map_err(|error| read.bad("codec", error))?;
+    let codec = String::from_utf8_lossy(&codec).into_owned();
+    Ok(Snapshot {
+        stream,
+        shape,
+        footing: Footing {
+            position: Position(number(0, "position")?),
+            event_id: read.event_id(1)?,
+            version: Version(number(2, "version")?),
+            begins: Version(number(4, "begins")?),
+        },
+        codec: Codec::named(&codec).map_or_else(|| codec.clone().into(), |codec| codec.name().into()),
+        state: read.column::<Vec<u8>>(8, "state")?.into(),
+        checksum: read.column::<i64>(6, "checksum")?.cast_unsigned(),
+    })
 }
 
 /// Whether a snapshot was kept: an answer of `save_snapshot.sql`.

@@ -115,13 +115,11 @@ fn page_from(
     };
     let found = match (row::known(start)?, read.start) {
         (None, _) => Found::Nothing,
-        (Some(start), _) if !start.stands => Found::Fallen(start.footing.version),
-        (Some(start), _) if start.has_event => Found::Nothing,
+        (Some(known), _) if !known.stands => Found::Fallen(known.version),
+        (Some(known), _) if known.has_event => Found::Nothing,
         (Some(_), Start::Footing(_)) => Found::Footing,
-        (Some(start), Start::Snapshot { shape, .. }) => {
-            let row::Known { footing, codec, checksum, state, .. } = start;
-            let (stream, state) = (read.stream.clone(), state.into());
-            Found::Snapshot(Snapshot { stream, shape, footing, codec, state, checksum })
+        (Some(_), Start::Snapshot { shape, .. }) => {
+            Found::Snapshot(row::snapshot(start, read.stream.clone(), shape)?)
         }
     };
     let page = read::stream_page(database, &read.from_the_beginning(), wanted, rows)?;

@@ -19,6 +19,7 @@ mod reading;
 mod restarts;
 mod round_trips;
 mod sessions;
+mod snapshots;
 mod transaction;
 mod transfer;
 mod upheaval;

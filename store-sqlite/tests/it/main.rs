@@ -14,6 +14,7 @@ mod plans;
 mod power;
 mod processes;
 mod round_trips;
+mod snapshots;
 mod support;
 mod transaction;
 mod upheaval;
