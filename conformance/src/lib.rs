@@ -58,6 +58,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! A store that keeps no [snapshots](factum_core::EventStore::snapshots) enrols `without(snapshots: "the reason")`.
+//!
 //! The promises are also functions, in [`promises`], for whoever wants to see one fail: a broken store is a fixture like
 //! any other. `FACTUM_MODEL_CASES` is the number of random histories that
 //! [`model`](promises::model) tries, and `PROPTEST_RNG_SEED` makes them the same ones each time.

@@ -76,16 +76,17 @@ pub enum StockEvent {
 
 // ---- The state that follows ------------------------------------------------------------------------------------
 
-/// The stock of one product.
-#[derive(Aggregate, Default, Clone, Debug, PartialEq, Eq)]
-#[aggregate(category = "stock", id = Product, event = StockEvent)]
+/// The stock of one product. It lives as long as the product is sold, and every order adds to it, so it is loaded from a
+/// snapshot; orders and their deliveries end after a few events, and need none.
+#[derive(Aggregate, Default, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[aggregate(category = "stock", id = Product, event = StockEvent, snapshot(every = 100, version = 1))]
 pub struct Stock {
     available: u64,
     shares: BTreeMap<OrderId, Share>,
 }
 
 /// What became of the share that an order has had of a product. It is never forgotten, so an order has at most one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// So many are put aside.
     Reserved(u32),
