@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use factum::snapshot::{Footing, Snapshot};
 use factum::store::{Append, ReadStream};
-use factum::{
-    Aggregate, Apply, Cache, Codec, EventStore, Events, Expected, Handle, Repository, StreamId, Version,
-};
+use factum::{Aggregate, Apply, Cache, Codec, EventStore, Expected, Repository, StreamId, Version};
 use factum_benches::{
     Account, AccountEvent, Bench, Deposit, Deposited, Postgres, Sqlite, Withdrawn, at_once, deposits,
 };
@@ -50,14 +48,6 @@ impl Apply<Withdrawn> for Remembered {
     }
 }
 
-impl Handle<Deposit> for Remembered {
-    type Error = std::convert::Infallible;
-
-    fn handle(&self, command: &Deposit) -> Result<Events<AccountEvent>, Self::Error> {
-        Ok(std::iter::repeat_with(Deposited::sample).take(command.times).collect())
-    }
-}
-
 fn main() {
     let bench = Bench::begin();
     if bench.is_about("sqlite") {
@@ -75,14 +65,11 @@ fn compare(bench: &Bench, name: &str, store: &(impl EventStore + Clone)) {
     bench.given(prepare(store, id));
     let (whole, remembered) =
         (Repository::<Account>::new(store.clone()), Repository::<Remembered>::new(store.clone()));
-    let load_remembered = {
-        let remembered = remembered.clone();
-        move || {
-            let accounts = remembered.clone();
-            async move {
-                let account = accounts.load(&id).await.expect("it can be read");
-                assert_eq!(account.account.deposits, BEFORE + AFTER);
-            }
+    let load_remembered = move || {
+        let accounts = remembered.clone();
+        async move {
+            let account = accounts.load(&id).await.expect("it can be read");
+            assert_eq!(account.account.deposits, BEFORE + AFTER);
         }
     };
     let load_whole = {
@@ -110,14 +97,6 @@ fn compare(bench: &Bench, name: &str, store: &(impl EventStore + Clone)) {
             accounts.execute(&hot, Deposit { times: 1 }).await.expect("it can be written");
         }
     };
-    let beside = Uuid::now_v7();
-    bench.given(prepare(store, beside));
-    let execute_remembered = move || {
-        let accounts = remembered.clone();
-        async move {
-            accounts.execute(&beside, Deposit { times: 1 }).await.expect("it can be written");
-        }
-    };
     let bare = StreamId::new("account", &Uuid::now_v7().to_string()).expect("a name");
     let version = Arc::new(AtomicU64::new(0));
     let store = store.clone();
@@ -132,7 +111,6 @@ fn compare(bench: &Bench, name: &str, store: &(impl EventStore + Clone)) {
     bench
         .compare(format!("{name}: a command on an account of 1,010 events"))
         .of("cached", move |times| at_once(times, 1, execute_cached.clone()))
-        .of("from a snapshot", move |times| at_once(times, 1, execute_remembered.clone()))
         .beside("the append alone", move |times| at_once(times, 1, append.clone()))
         .run();
 }
