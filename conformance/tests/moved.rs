@@ -13,7 +13,7 @@ use factum_core::store::{
 };
 use factum_core::{
     AppendError, BoxError, EventId, EventName, EventStore, Expected, Metadata, NewEvent, Position,
-    RecordedEvent, StoreError, StoreErrorKind, StreamId, Tag, Version,
+    RecordedEvent, Snapshots, StoreError, StoreErrorKind, StreamId, Tag, Version,
 };
 use factum_memory::MemoryStore;
 use factum_postgres::PostgresStore;
@@ -148,6 +148,10 @@ impl<S: Retention> EventStore for Faulty<S> {
 
     async fn wait(&self, after: Position) -> Result<(), StoreError> {
         self.store.wait(after).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.store.snapshots()
     }
 }
 

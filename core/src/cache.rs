@@ -157,7 +157,7 @@ mod tests {
     use crate::event::EventType;
     use crate::metadata::EventId;
     use crate::stream::{Position, Version};
-    use crate::{BoxError, Codec, DecodeError, Event, RecordedEvent, Route};
+    use crate::{BoxError, Codec, DecodeError, Decoded, Event, RecordedEvent, Route};
 
     #[derive(Clone, Default)]
     struct Text(String);
@@ -175,7 +175,7 @@ mod tests {
             codec.encode(&self.0)
         }
 
-        fn decode(_: &RecordedEvent) -> Result<Self, DecodeError> {
+        fn decode_all(_: &RecordedEvent) -> Result<Decoded<Self>, DecodeError> {
             unreachable!("nothing is read here")
         }
     }

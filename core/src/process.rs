@@ -117,7 +117,8 @@ impl<P: Aggregate> fmt::Debug for Choice<P> {
     }
 }
 
-/// How a process reacts to an event of another aggregate. One for each event it lists.
+/// How a process reacts to an event of another aggregate. One for each event it lists. Of an old event that was split into
+/// several, each part has a reaction of its own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` lists `{E}` but does not say how it reacts",
     label = "`impl React<{E}> for {Self}` is missing",

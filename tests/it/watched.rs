@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use factum::memory::MemoryStore;
 use factum::snapshot::{Found, PageFrom, ReadFrom, Snapshot, Start, Turns};
-use factum::store::{Append, Appended, CategoryPage, Page, ReadAll, ReadCategory, ReadStream, StreamPage};
+use factum::store::{
+    Append, Appended, CategoryPage, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream,
+    StreamPage,
+};
 use factum::{
     AppendError, EventId, EventStore, Position, RecordedEvent, Snapshots, StoreError, StoreErrorKind,
     StreamId, Version,
@@ -105,6 +108,10 @@ impl EventStore for Watched {
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
         self.now().read_all(read).await
+    }
+
+    async fn read_matching(&self, read: ReadMatching) -> Result<Matches, StoreError> {
+        self.now().read_matching(read).await
     }
 
     async fn find_event(&self, id: EventId) -> Result<Option<RecordedEvent>, StoreError> {

@@ -1,7 +1,7 @@
 //! An aggregate by hand, whose state shows an event that was applied twice, never, or out of turn.
 
 use factum_core::{
-    Aggregate, Apply, BoxError, Codec, DecodeError, DecodeFault, Event, EventType, Events, Handle,
+    Aggregate, Apply, BoxError, Codec, DecodeError, DecodeFault, Decoded, Event, EventType, Events, Handle,
     RecordedEvent, Route, SnapshotPolicy,
 };
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ impl Event for Noted {
         codec.encode(self)
     }
 
-    fn decode(recorded: &RecordedEvent) -> Result<Self, DecodeError> {
-        Codec::default().decode(&recorded.payload).map_err(|error| DecodeError {
+    fn decode_all(recorded: &RecordedEvent) -> Result<Decoded<Self>, DecodeError> {
+        Codec::default().decode(&recorded.payload).map(Decoded::Whole).map_err(|error| DecodeError {
             name: recorded.name.clone(),
             stream: recorded.stream.clone(),
             version: recorded.version,
