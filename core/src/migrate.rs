@@ -139,7 +139,7 @@ impl<'a, S: Retention + ?Sized> Migration<'a, S> {
     /// Moves it: `tell` says, for each event of the old stream in order, which new ones stand for it.
     ///
     /// The new events keep what is known of the old one where they say nothing themselves: the conversation and the cause, who did
-    /// it, and the fields of its metadata; and when it was true, which is when the old one was recorded if nothing else was said.
+    /// it, the fields of its metadata, and its tags if it has none of its own; and when it was true, which is when the old one was recorded if nothing else was said.
     /// Their ids are given to them. `tell` has to be pure: it is asked again in each attempt. The framework's own events are
     /// not shown to it.
     ///
@@ -323,6 +323,9 @@ fn complete(new: &mut NewEvent, old: &RecordedEvent, to: &StreamId, index: usize
     new.metadata.correlation_id.get_or_insert(old.correlation_id());
     new.metadata.causation_id = new.metadata.causation_id.or(known.causation_id);
     new.metadata.occurred_at.get_or_insert(known.occurred_at.unwrap_or(old.recorded_at));
+    if new.metadata.tags.is_empty() {
+        new.metadata.tags.clone_from(&known.tags);
+    }
     if new.metadata.actor.is_none() {
         new.metadata.actor.clone_from(&known.actor);
     }
