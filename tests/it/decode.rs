@@ -3,8 +3,8 @@
 use factum::memory::MemoryStore;
 use factum::store::Append;
 use factum::{
-    DecodeFault, EventId, EventName, EventStore, ExecuteError, Expected, LoadError, Metadata, NewEvent,
-    Repository, StreamId, Version,
+    Codec, DecodeFault, EventId, EventName, EventStore, ExecuteError, Expected, LoadError, Metadata,
+    NewEvent, Repository, StreamId, Version,
 };
 
 use crate::domain::{Order, place, ship};
@@ -71,6 +71,14 @@ async fn a_payload_that_does_not_decode_is_told() {
 async fn an_upcast_that_fails_is_told() {
     let orders = placed_then("order.shipped", 1, "json", r#"{"parcel":"P"}"#).await;
     assert!(matches!(fault(&orders).await, DecodeFault::Upcast { from: 1, .. }));
+}
+
+#[test]
+fn a_float_is_read_as_it_was_written() {
+    for float in [2.286_029_518_063_590_5e-306, f64::MAX, f64::MIN_POSITIVE, 0.1 + 0.2, -0.0] {
+        let bytes = Codec::Json.encode(&float).unwrap();
+        assert_eq!(Codec::Json.decode::<f64>(&bytes).unwrap().to_bits(), float.to_bits(), "{float:e}");
+    }
 }
 
 #[tokio::test]
