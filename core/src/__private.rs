@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::aggregate::{Aggregate, Loaded};
 use crate::checkpoint::Transactional;
-use crate::codec::Codec;
+use crate::codec::{Codec, Encoding};
 use crate::decoded::Decoded;
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{BoxError, DecodeError, DecodeFault};
@@ -279,6 +279,7 @@ pub fn react<P: React<E>, E: Event>(recorded: &RecordedEvent) -> Result<Vec<Reac
 pub fn issue<P, E, S>(
     recorded: &RecordedEvent,
     store: &S,
+    encoding: Encoding,
     tx: &mut S::Tx,
 ) -> impl Future<Output = Result<(), ProcessError>> + Send
 where
@@ -286,7 +287,7 @@ where
     E: Event,
     S: EventStore + Transactional + Clone,
 {
-    process::issue::<P, E, S>(recorded, store, tx)
+    process::issue::<P, E, S>(recorded, store, encoding, tx)
 }
 
 /// When the time comes that an event sets and what the process decides then, see [`Deadline`].

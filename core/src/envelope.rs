@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::codec::Codec;
+use crate::codec::Encoding;
 use crate::decoded::Decoded;
 use crate::error::{DecodeError, DecodeFault, Invalid};
 use crate::event::{Event, EventName};
@@ -24,7 +24,7 @@ pub struct NewEvent {
     pub name: EventName,
     /// The version of the payload's shape, from 1 on.
     pub schema_version: u32,
-    /// The name of the codec that made the payload, see [`Codec::name`].
+    /// The name of the codec that made the payload, see [`Codec::name`](crate::Codec::name).
     pub codec: Cow<'static, str>,
     /// The content, which a store gives back exactly as it got it.
     pub payload: Bytes,
@@ -33,22 +33,28 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// `event` as bytes, with a fresh id.
+    /// `event` as bytes, in an [`Encoding`] or by a [`Codec`](crate::Codec), with a fresh id.
     ///
     /// # Errors
     ///
     /// [`Invalid::Encode`] if serde cannot write the content, [`Invalid::Name`] if a tag of it is none.
-    pub fn encode<E: Event>(event: &E, codec: Codec, mut metadata: Metadata) -> Result<Self, Invalid> {
+    pub fn encode<E: Event>(
+        event: &E,
+        encoding: impl Into<Encoding>,
+        mut metadata: Metadata,
+    ) -> Result<Self, Invalid> {
+        let encoding = encoding.into();
         let event_type = event.event_type();
         event.tag(&mut metadata.tags)?;
         let payload = event
-            .encode(codec)
+            .encode(encoding.codec())
             .map_err(|source| Invalid::Encode { name: EventName::from(event_type), source })?;
+        let (codec, payload) = encoding.pack(payload);
         Ok(Self {
             id: EventId::new(),
             name: event_type.into(),
             schema_version: event_type.schema_version(),
-            codec: Cow::Borrowed(codec.name()),
+            codec,
             payload: payload.into(),
             metadata,
         })

@@ -403,6 +403,22 @@ pub enum DecodeFault {
         /// The stored name of the codec.
         codec: String,
     },
+    /// It was made by a codec that factum has, and that this program was built without.
+    #[error("it is encoded as `{codec}`, and this program was built without factum's feature `{feature}`")]
+    CodecNotBuilt {
+        /// The stored name of the codec.
+        codec: String,
+        /// The feature of the crate `factum`.
+        feature: &'static str,
+    },
+    /// It is compressed, and would be larger than anything that factum compresses.
+    #[error(
+        "it is compressed and has more than {bytes_max} bytes, which no payload has that was written here"
+    )]
+    TooLarge {
+        /// How many it may have: [`DECOMPRESSED_BYTES_MAX`](crate::codec::DECOMPRESSED_BYTES_MAX).
+        bytes_max: usize,
+    },
     /// The step from an old shape to the next failed.
     #[error("the upcast from version {from} failed")]
     Upcast {

@@ -47,7 +47,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::codec::Codec;
+use crate::codec::Encoding;
 use crate::dispatcher::EventFacts;
 use crate::envelope::{Envelope, NewEvent, RecordedEvent};
 use crate::error::{AppendError, BoxError, Conflict, DecodeError, StoreError, StoreErrorKind, StreamClosed};
@@ -72,6 +72,7 @@ pub struct Migration<'a, S: ?Sized> {
     to: StreamId,
     closing: Closing,
     batch_events: usize,
+    encoding: Encoding,
 }
 
 /// What a migration has done.
@@ -121,7 +122,14 @@ pub enum MigrateError {
 impl<'a, S: Retention + ?Sized> Migration<'a, S> {
     /// Tells what `from` tells anew in `to`, and archives `from`.
     pub fn new(store: &'a S, from: StreamId, to: StreamId) -> Self {
-        Self { store, from, to, closing: Closing::Archived, batch_events: BATCH_EVENTS }
+        Self {
+            store,
+            from,
+            to,
+            closing: Closing::Archived,
+            batch_events: BATCH_EVENTS,
+            encoding: Encoding::default(),
+        }
     }
 
     /// Deletes the old stream in the end, instead of archiving it: its content is gone then.
@@ -133,6 +141,13 @@ impl<'a, S: Retention + ?Sized> Migration<'a, S> {
     /// How many events are written at once; at least 1, and 500 unless told otherwise.
     pub fn batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
+        self
+    }
+
+    /// How the events that [`run_typed`](Migration::run_typed) tells are written: as JSON unless told otherwise. It stays as it is
+    /// from attempt to attempt.
+    pub fn codec(mut self, codec: impl Into<Encoding>) -> Self {
+        self.encoding = codec.into();
         self
     }
 
@@ -179,11 +194,12 @@ impl<'a, S: Retention + ?Sized> Migration<'a, S> {
         self,
         mut tell: impl FnMut(Envelope<Old>) -> I + Send,
     ) -> Result<Migrated, MigrateError> {
+        let encoding = self.encoding;
         let mut encoded = |old: &RecordedEvent| {
             let mut new = Vec::new();
             for part in Envelope::<Old>::decode_all(old)? {
                 for event in tell(part) {
-                    let event = NewEvent::encode(&event, Codec::default(), Metadata::default());
+                    let event = NewEvent::encode(&event, encoding, Metadata::default());
                     new.push(event.map_err(AppendError::from)?);
                 }
             }

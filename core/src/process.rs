@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 pub use self::runner::Process;
 use crate::aggregate::{Aggregate, Events, Handle};
 use crate::checkpoint::Transactional;
+use crate::codec::Encoding;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, RecordedEvent};
 use crate::error::{
@@ -64,9 +65,10 @@ pub trait ProcessManager: Aggregate {
         issue: usize,
         event: &RecordedEvent,
         store: &S,
+        encoding: Encoding,
         tx: &mut S::Tx,
     ) -> impl Future<Output = Result<(), ProcessError>> + Send {
-        let _ = (issue, event, store, tx);
+        let _ = (issue, event, store, encoding, tx);
         async { unreachable!("it has no issues") }
     }
 
@@ -253,6 +255,7 @@ where
 pub(crate) async fn issue<P, E, S>(
     recorded: &RecordedEvent,
     store: &S,
+    encoding: Encoding,
     tx: &mut S::Tx,
 ) -> Result<(), ProcessError>
 where
@@ -267,6 +270,7 @@ where
         }
         let (id, command) = P::issue(&event);
         let executed = Repository::<P::Target>::new(store.clone())
+            .codec(encoding)
             .execute(&id, command)
             .command_id(runner::command_id::<P>("command", event.id))
             .attempts(runner::ATTEMPTS)
@@ -276,6 +280,7 @@ where
         let error = ProcessError::or_rejection(error)?;
         let rejected = Choice::new(move |process: &P| process.rejected(&event, &error));
         Repository::<P>::new(store.clone())
+            .codec(encoding)
             .on_stream(Ok(recorded.stream.clone()), rejected)
             .command_id(rejection_id)
             .attempts(runner::ATTEMPTS)

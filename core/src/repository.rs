@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use crate::aggregate::{Aggregate, Events, Handle, Loaded};
 use crate::cause::Cause;
 use crate::checkpoint::Transactional;
-use crate::codec::Codec;
+use crate::codec::Encoding;
 use crate::command::CommandId;
 use crate::envelope::{Envelope, NewEvent, RecordedEvent};
 use crate::error::{
@@ -73,6 +73,7 @@ pub struct Repository<A> {
     page_events: usize,
     /// The states of hot aggregates, which its clones share.
     hot: Option<Arc<dyn Hot<A>>>,
+    encoding: Encoding,
     aggregate: PhantomData<fn() -> A>,
 }
 
@@ -107,7 +108,13 @@ impl<A: Aggregate> Repository<A> {
         if A::SNAPSHOT.is_some() && store.snapshots().is_none() {
             snapshot::warn_of_none(A::CATEGORY);
         }
-        Self { store: Arc::new(store), page_events: 500, hot: None, aggregate: PhantomData }
+        Self {
+            store: Arc::new(store),
+            page_events: 500,
+            hot: None,
+            encoding: Encoding::default(),
+            aggregate: PhantomData,
+        }
     }
 
     /// Keeps the states of its aggregates in memory, for this repository and its clones, as far as the cache allows.
@@ -175,6 +182,12 @@ impl<A: Aggregate> Repository<A> {
     /// How many events are read at once while loading; at least 1, and 500 unless told otherwise.
     pub fn page_events(mut self, events: usize) -> Self {
         self.page_events = events.max(1);
+        self
+    }
+
+    /// How new events are written: as JSON unless told otherwise. Those that were written in another way are read all the same.
+    pub fn codec(mut self, codec: impl Into<Encoding>) -> Self {
+        self.encoding = codec.into();
         self
     }
 
@@ -496,6 +509,7 @@ impl<A> Clone for Repository<A> {
             store: self.store.clone(),
             page_events: self.page_events,
             hot: self.hot.clone(),
+            encoding: self.encoding,
             aggregate: PhantomData,
         }
     }
@@ -843,7 +857,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
 
     fn encode(&self, stream: &StreamId, events: &Events<A::Event>) -> Result<Vec<NewEvent>, Invalid> {
         let encode = |(index, event)| {
-            let mut new = NewEvent::encode(event, Codec::default(), self.metadata.clone())?;
+            let mut new = NewEvent::encode(event, self.repository.encoding, self.metadata.clone())?;
             if let Some(command_id) = self.command_id {
                 new.id = command_id.event_id(stream, index);
             }

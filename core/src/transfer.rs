@@ -33,7 +33,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::codec::Codec;
+use crate::codec::Encoding;
 use crate::decoded::Decoded;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError, Invalid, StoreError};
@@ -41,6 +41,7 @@ use crate::event::{Event, EventName, EventType};
 use crate::metadata::{EventId, Metadata};
 use crate::store::EventStore;
 use crate::stream::{Position, StreamId, Version};
+use crate::upcast::fault_of;
 
 /// How many events are moved at a time, at most.
 const PAGE_EVENTS: usize = 5_000;
@@ -351,10 +352,12 @@ impl<S: ?Sized> fmt::Debug for Export<'_, S> {
 
 fn bring<E: Event>(recorded: &mut RecordedEvent) -> Result<(), TransferError> {
     let Decoded::Whole(event) = E::decode_all(recorded)? else { return Ok(()) };
-    // It was read by this codec just now.
-    let codec = Codec::named(&recorded.codec).unwrap_or_default();
+    let encoding = Encoding::of_stored(&recorded.codec).map_err(|fault| fault_of(recorded, fault))?;
     let name = EventName::from(event.event_type());
-    let payload = event.encode(codec).map_err(|source| Invalid::Encode { name: name.clone(), source })?;
+    let payload =
+        event.encode(encoding.codec()).map_err(|source| Invalid::Encode { name: name.clone(), source })?;
+    let (codec, payload) = encoding.pack(payload);
+    recorded.codec = codec;
     recorded.schema_version = event.event_type().schema_version();
     recorded.name = name;
     recorded.payload = payload.into();

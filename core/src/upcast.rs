@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, Content};
 use crate::decoded::Decoded;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError, DecodeFault};
@@ -115,7 +115,7 @@ impl<T, N: Shape<T>> Shape<T> for OnValue<'_, N> {
     }
 
     fn advance_bytes(&self, codec: Codec, payload: &[u8]) -> Result<T, DecodeFault> {
-        self.advance(codec.decode(payload).map_err(DecodeFault::Payload)?)
+        self.advance(codec.decode_value(payload).map_err(DecodeFault::Payload)?)
     }
 
     fn advance_value(&self, value: Value) -> Result<T, DecodeFault> {
@@ -318,10 +318,9 @@ fn content<T: DeserializeOwned>(
     if found > known {
         return Err(DecodeFault::NewerThanProgram { found, known });
     }
-    let codec = Codec::named(&recorded.codec)
-        .ok_or_else(|| DecodeFault::UnknownCodec { codec: recorded.codec.to_string() })?;
+    let Content { codec, bytes } = Content::unpack(&recorded.codec, &recorded.payload)?;
     if found == known {
-        return codec.decode(&recorded.payload).map_err(DecodeFault::Payload);
+        return codec.decode(&bytes).map_err(DecodeFault::Payload);
     }
     // A store may hold a version 0 that no program has written.
     let shape = usize::try_from(found).ok().and_then(|found| old_shapes.get(found.checked_sub(1)?));
@@ -329,5 +328,5 @@ fn content<T: DeserializeOwned>(
         from: found,
         source: "there is no step from this version".into(),
     })?;
-    shape.read(codec, &recorded.payload)
+    shape.read(codec, &bytes)
 }

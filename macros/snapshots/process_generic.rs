@@ -42,6 +42,7 @@ where
         issue: usize,
         event: &::factum::RecordedEvent,
         store: &__S,
+        encoding: ::factum::Encoding,
         tx: &mut __S::Tx,
     ) -> ::core::result::Result<(), ::factum::ProcessError>
     where
@@ -49,7 +50,11 @@ where
     {
         match issue {
             0 => {
-                ::factum::__private::issue::<Self, Requested, __S>(event, store, tx)
+                ::factum::__private::issue::<
+                    Self,
+                    Requested,
+                    __S,
+                >(event, store, encoding, tx)
                     .await
             }
             _ => ::core::unreachable!("a process is asked for its own issues"),

@@ -42,6 +42,7 @@ impl ::factum::ProcessManager for Fulfilment {
         issue: usize,
         event: &::factum::RecordedEvent,
         store: &__S,
+        encoding: ::factum::Encoding,
         tx: &mut __S::Tx,
     ) -> ::core::result::Result<(), ::factum::ProcessError>
     where
@@ -49,7 +50,11 @@ impl ::factum::ProcessManager for Fulfilment {
     {
         match issue {
             0 => {
-                ::factum::__private::issue::<Self, StockRequested, __S>(event, store, tx)
+                ::factum::__private::issue::<
+                    Self,
+                    StockRequested,
+                    __S,
+                >(event, store, encoding, tx)
                     .await
             }
             1 => {
@@ -57,7 +62,7 @@ impl ::factum::ProcessManager for Fulfilment {
                     Self,
                     PaymentRequested,
                     __S,
-                >(event, store, tx)
+                >(event, store, encoding, tx)
                     .await
             }
             _ => ::core::unreachable!("a process is asked for its own issues"),

@@ -1,11 +1,10 @@
 //! An event as the table has it.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use factum_core::codec;
 use factum_core::store::Recent;
-use factum_core::{BoxError, Codec, EventId, Metadata, Position, RecordedEvent, StoreError, Version};
+use factum_core::{BoxError, EventId, Metadata, Position, RecordedEvent, StoreError, Version};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -65,10 +64,7 @@ impl<'r> EventRow<'r> {
             position: Position(read("position", self.position.try_into())?),
             name: read("name", recent.name(self.name))?,
             schema_version: read("schema_version", self.schema_version.try_into())?,
-            codec: match Codec::named(self.codec) {
-                Some(known) => Cow::Borrowed(known.name()),
-                None => Cow::Owned(self.codec.to_owned()),
-            },
+            codec: codec::stored_name(self.codec),
             payload: self.payload,
             metadata: read("metadata", Metadata::from_json(self.metadata))?,
             recorded_at: self.recorded_at,

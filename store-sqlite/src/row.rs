@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use factum_core::codec;
 use factum_core::snapshot::{Footing, Snapshot};
 use factum_core::store::verdict::{Breach, Place};
 use factum_core::store::{Condition, Recent};
 use factum_core::transfer::check::{Entry, LogCheck, Part};
 use factum_core::transfer::{self, Record, TransferError};
 use factum_core::{
-    BoxError, Checkpoint, Codec, DeadLetter, EventFacts, EventId, EventName, Failure, Held, Metadata,
-    NewDeadLetter, NodeId, Overtaken, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
+    BoxError, Checkpoint, DeadLetter, EventFacts, EventId, EventName, Failure, Held, Metadata, NewDeadLetter,
+    NodeId, Overtaken, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -359,7 +360,7 @@ impl<'r> Reading<'r> {
 
     fn codec(&self, at: usize) -> Result<Cow<'static, str>, StoreError> {
         let name: &str = self.column(at, "codec")?;
-        Ok(Codec::named(name).map_or_else(|| name.to_owned().into(), |codec| codec.name().into()))
+        Ok(codec::stored_name(name))
     }
 
     fn time(&self, at: usize, column: &'static str) -> Result<DateTime<Utc>, StoreError> {

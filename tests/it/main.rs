@@ -5,6 +5,7 @@
 
 mod cache;
 mod clock;
+mod codecs;
 mod decision;
 mod decode;
 mod domain;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{ProcessError, ProcessManager, Reaction};
 use crate::cause::Cause;
+use crate::codec::Encoding;
 use crate::command::CommandId;
 use crate::dispatcher::{EventFacts, HandlerError, HandlerFault};
 use crate::envelope::RecordedEvent;
@@ -42,6 +43,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// letters' names.
 pub struct Process<P, S: Timers> {
     store: S,
+    encoding: Encoding,
     reactions: Subscription<S::Tx>,
     commands: Subscription<S::Tx>,
     deadlines: Subscription<S::Tx>,
@@ -49,26 +51,39 @@ pub struct Process<P, S: Timers> {
 }
 
 impl<P, S: Timers> Process<P, S> {
-    /// The processes in `store`.
+    /// The processes in `store`. What they record, and what follows from their commands, is written as JSON.
     pub fn new(store: S, on_failure: OnFailure) -> Self
     where
         P: ProcessManager,
         S: EventStore + Clone,
     {
+        Self::with_codec(store, on_failure, Encoding::default())
+    }
+
+    /// The processes in `store`, which write what they record, and what follows from their commands, in this way.
+    pub fn with_codec(store: S, on_failure: OnFailure, codec: impl Into<Encoding>) -> Self
+    where
+        P: ProcessManager,
+        S: EventStore + Clone,
+    {
+        let encoding = codec.into();
         let named =
             |part: &str| Subscription::transactional(format!("{}{part}", P::NAME), store.clone(), on_failure);
         // One step for each transaction. Several could wait for each other's streams in a circle.
         let one = 1;
         Self {
-            reactions: named("").handler(Reactions::<P, S>(store.clone(), PhantomData)).batch_events(one),
+            reactions: named("")
+                .handler(Reactions::<P, S>(store.clone(), encoding, PhantomData))
+                .batch_events(one),
             commands: named("/commands")
                 .category(P::CATEGORY)
-                .handler(Commands::<P, S>(store.clone(), PhantomData))
+                .handler(Commands::<P, S>(store.clone(), encoding, PhantomData))
                 .batch_events(one),
             deadlines: named("/deadlines")
                 .category(P::CATEGORY)
                 .handler(Deadlines::<P, S>(store.clone(), PhantomData)),
             store,
+            encoding,
             kind: PhantomData,
         }
     }
@@ -270,6 +285,7 @@ where
             let number = number.ok_or_else(|| ProcessError::UnknownDeadline(event.name.clone()))?;
             let (_, elapsed) = P::wait_for(number, event)?;
             Repository::<P>::new(self.store.clone())
+                .codec(self.encoding)
                 .on_stream(Ok(event.stream.clone()), elapsed)
                 .command_id(command_id::<P>("elapsed", event.id))
                 .caused_by(Cause::from(event))
@@ -312,6 +328,7 @@ impl<P, S: Timers + Clone> Clone for Process<P, S> {
     fn clone(&self) -> Self {
         Self {
             store: self.store.clone(),
+            encoding: self.encoding,
             reactions: self.reactions.clone(),
             commands: self.commands.clone(),
             deadlines: self.deadlines.clone(),
@@ -327,7 +344,7 @@ impl<P: ProcessManager, S: Timers> fmt::Debug for Process<P, S> {
 }
 
 /// Records what the processes decide on events of others.
-struct Reactions<P, S>(S, PhantomData<fn() -> P>);
+struct Reactions<P, S>(S, Encoding, PhantomData<fn() -> P>);
 
 impl<P, S> EventHandler<S::Tx> for Reactions<P, S>
 where
@@ -347,6 +364,7 @@ where
         let reactions = P::react_to(interest, event).map_err(HandleError::Decode)?;
         for Reaction { event_id, process, choice } in reactions {
             Repository::<P>::new(self.0.clone())
+                .codec(self.1)
                 .on_stream(Repository::<P>::stream(&process), choice)
                 .command_id(command_id::<P>("reaction", event_id))
                 .attempts(ATTEMPTS)
@@ -359,7 +377,7 @@ where
 }
 
 /// Executes the commands that processes issue.
-struct Commands<P, S>(S, PhantomData<fn() -> P>);
+struct Commands<P, S>(S, Encoding, PhantomData<fn() -> P>);
 
 impl<P, S> EventHandler<S::Tx> for Commands<P, S>
 where
@@ -376,7 +394,7 @@ where
         event: &RecordedEvent,
         cx: &mut Context<S::Tx>,
     ) -> Result<(), HandleError<ProcessError>> {
-        match P::issue_for(interest, event, &self.0, cx.tx()).await {
+        match P::issue_for(interest, event, &self.0, self.1, cx.tx()).await {
             Ok(()) => Ok(()),
             Err(ProcessError::Decode(error)) => Err(HandleError::Decode(error)),
             Err(error) => Err(HandleError::Handler(error)),

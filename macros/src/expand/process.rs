@@ -66,7 +66,7 @@ fn expand_react(target: &Target, events: &[Type]) -> TokenStream {
 fn expand_issue(target: &Target, events: &[Type]) -> TokenStream {
     let krate = target.krate();
     let store = format_ident!("__S");
-    let args = quote!(event, store, tx);
+    let args = quote!(event, store, encoding, tx);
     let turns = expand_turns(
         target,
         events,
@@ -77,6 +77,7 @@ fn expand_issue(target: &Target, events: &[Type]) -> TokenStream {
             issue: usize,
             event: &#krate::RecordedEvent,
             store: &#store,
+            encoding: #krate::Encoding,
             tx: &mut #store::Tx,
         ) -> ::core::result::Result<(), #krate::ProcessError>
         where
