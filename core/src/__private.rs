@@ -300,3 +300,13 @@ pub fn wait<P: Deadline<E> + Records<E>, E: Event>(
 ) -> Result<(Option<DateTime<Utc>>, Choice<P>), DecodeError> {
     process::wait(recorded)
 }
+
+/// What a file of frozen shapes says, as it would be written; for fuzzing.
+///
+/// # Errors
+///
+/// What serde says of a text that is no such file.
+#[cfg(feature = "testing")]
+pub fn lock_as_written(text: &str) -> Result<String, serde_json::Error> {
+    crate::testing::lock_as_written(text)
+}

@@ -10,5 +10,6 @@ mod process;
 pub use self::aggregate::{Scenario, When};
 pub use self::decision::{Decided, DecisionScenario};
 pub use self::frozen::Frozen;
+pub(crate) use self::frozen::lock_as_written;
 pub use self::handler::{HandlerScenario, block_on};
 pub use self::process::ProcessScenario;

@@ -15,6 +15,7 @@ mod failover;
 mod faulty;
 mod frozen;
 mod fulfilment;
+mod garbled;
 mod handlers;
 mod load;
 mod nodes;

@@ -407,6 +407,11 @@ fn text_of(today: &[Told]) -> String {
     today.iter().map(|told| format!("{} {}", told.event, told.payload)).collect::<Vec<_>>().join(" and ")
 }
 
+/// The same file, written anew.
+pub(crate) fn lock_as_written(text: &str) -> Result<String, serde_json::Error> {
+    Ok(Lock::parse(text)?.text())
+}
+
 /// Writes all of the file or nothing: what is under samples is nowhere else.
 fn write(path: &Path, lock: &Lock) -> Result<(), std::io::Error> {
     let mut beside = path.as_os_str().to_owned();

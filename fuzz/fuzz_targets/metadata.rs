@@ -1,0 +1,11 @@
+//! Fuzzes what reads the metadata of an event.
+
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../src/entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    entries::metadata(bytes);
+});
