@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::cause::Cause;
-use crate::codec::Codec;
+use crate::codec::Encoding;
 use crate::command::CommandId;
 use crate::envelope::{NewEvent, RecordedEvent};
 use crate::error::{AppendError, DecodeError, ExecuteError, Invalid, StoreErrorKind};
@@ -366,17 +366,24 @@ impl<E> Records<E> {
 pub struct Decisions {
     store: Arc<dyn EventStore>,
     page_events: usize,
+    encoding: Encoding,
 }
 
 impl Decisions {
     /// On the events of `store`.
     pub fn new(store: impl EventStore) -> Self {
-        Self { store: Arc::new(store), page_events: 1000 }
+        Self { store: Arc::new(store), page_events: 1000, encoding: Encoding::default() }
     }
 
     /// How many events are read at once; at least 1, and 1,000 unless told otherwise.
     pub fn page_events(mut self, events: usize) -> Self {
         self.page_events = events.max(1);
+        self
+    }
+
+    /// How the events are written; as JSON, unless told otherwise. They are read in whichever way they were written.
+    pub fn codec(mut self, codec: impl Into<Encoding>) -> Self {
+        self.encoding = codec.into();
         self
     }
 
@@ -560,7 +567,7 @@ impl<D: Decision> Decide<'_, D> {
         let mut parts: Vec<(StreamId, Vec<NewEvent>)> = Vec::new();
         for (index, (stream, event)) in records.0.into_iter().enumerate() {
             let stream = stream?;
-            let mut new = NewEvent::encode(&event, Codec::default(), self.metadata.clone())?;
+            let mut new = NewEvent::encode(&event, self.decisions.encoding, self.metadata.clone())?;
             if let Some(command_id) = self.command_id {
                 new.id = command_id.decided_event_id(index);
             }

@@ -1,11 +1,10 @@
 //! Snapshots, in a table of their own.
 
-use std::borrow::Cow;
-
 use async_trait::async_trait;
+use factum_core::codec;
 use factum_core::snapshot::{Footing, Found, PageFrom, ReadFrom, Snapshot, Start, Turns};
 use factum_core::store::StreamPage;
-use factum_core::{Codec, EventId, Position, Snapshots, StoreError, StreamId, Version};
+use factum_core::{EventId, Position, Snapshots, StoreError, StreamId, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
@@ -139,10 +138,7 @@ fn found(row: &PgRow, read: &ReadFrom) -> Result<Found, sqlx::Error> {
             event_id: EventId(row.try_get_unchecked(2)?),
             begins: Version(number(row.try_get_unchecked(3)?)),
         },
-        codec: match Codec::named(codec) {
-            Some(known) => Cow::Borrowed(known.name()),
-            None => Cow::Owned(codec.to_owned()),
-        },
+        codec: codec::stored_name(codec),
         state: state.to_vec().into(),
         checksum: checksum.cast_unsigned(),
     }))

@@ -284,7 +284,7 @@ pub(crate) fn snapshot(row: &SqliteRow, stream: StreamId, shape: u32) -> Result<
             version: Version(number(2, "version")?),
             begins: Version(number(4, "begins")?),
         },
-        codec: Codec::named(&codec).map_or_else(|| codec.clone().into(), |codec| codec.name().into()),
+        codec: codec::stored_name(&codec),
         state: read.column::<Vec<u8>>(8, "state")?.into(),
         checksum: read.column::<i64>(6, "checksum")?.cast_unsigned(),
     })

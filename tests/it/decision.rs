@@ -320,6 +320,24 @@ async fn a_command_that_is_sent_twice_at_once_is_executed_once() {
     }
 }
 
+#[tokio::test]
+async fn decisions_read_whatever_was_written() {
+    let store = MemoryStore::new();
+    course_of(&store, 1, 5).await;
+    let packed = Decisions::new(store.clone()).codec(factum::Codec::MessagePack);
+    packed.execute(Subscribe { course: 1, student: 7 }).await.expect("there is a seat");
+    Decisions::new(store.clone())
+        .execute(Subscribe { course: 1, student: 8 })
+        .await
+        .expect("there is a seat");
+    let page = store.read_stream(ReadStream::new("course/1".parse().expect("a stream"))).await;
+    let codecs: Vec<_> =
+        page.expect("it can be read").events.iter().map(|event| event.codec.to_string()).collect();
+    assert_eq!(codecs, ["json", "msgpack", "json"]);
+    let again = packed.execute(Subscribe { course: 1, student: 7 }).await;
+    assert!(matches!(again, Err(ExecuteError::Rejected(SubscribeError::Already))), "{again:?}");
+}
+
 /// Something that others do between the look and the append of a decision.
 struct Meanwhile<D, F> {
     decision: D,
