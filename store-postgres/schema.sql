@@ -775,7 +775,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     is_kept boolean;
 BEGIN
-    PERFORM factum_begin_append(lock_ms, NULL);
+    PERFORM factum_begin_append(lock_ms, NULL, false, '{}', '{}');
     -- A snapshot that a crash of the server takes away is taken once more.
     PERFORM set_config('synchronous_commit', 'off', true);
     IF NOT factum_stands(of_category, of_stream, at_version, with_event_id, that_begins) THEN

@@ -30,6 +30,9 @@ pub struct EventQuery {
 }
 
 /// Events that have one of its names and all of its tags. Without names every name matches.
+///
+/// What has a tag is found by an index, however long the log is. An item without tags is found by reading the log from where the
+/// question begins: a condition on what came since a read is cheap all the same, and a read of everything takes as long as the log is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryItem {
     /// One of these; any, if there are none.

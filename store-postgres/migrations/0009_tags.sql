@@ -10,7 +10,8 @@ CREATE TABLE factum_tags (
 );
 
 -- The tags in the metadata of an event. Metadata may have NUL characters, which the functions for JSON refuse even where nobody
--- asks for them; no tag has one, and a backslash before it is never an escaped one here.
+-- asks for them. No tag has one: so tags stay as they are if another character takes their place. (What looks like one behind a
+-- backslash is that backslash, and text.)
 CREATE FUNCTION factum_tags_of(metadata text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT json_array_elements_text(
