@@ -60,7 +60,7 @@ const APPEND: &str = "append";
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let addresses = Addresses::default();
 /// let store = Inline::new(MemoryStore::new()).handler(addresses.clone());
-/// # let event = factum::NewEvent::encode(&Registered { email: "ada@example.org".into() }, Default::default(), Default::default())?;
+/// # let event = factum::NewEvent::encode(&Registered { email: "ada@example.org".into() }, factum::Codec::Json, Default::default())?;
 /// # let append = factum::store::Append::to("user/1".parse()?, factum::Expected::NoStream, vec![event]);
 /// store.append(append).await?;
 /// assert_eq!(*addresses.rows.lock().expect("no panic"), ["ada@example.org"]);
