@@ -84,6 +84,7 @@ pub mod history;
 mod idempotence;
 mod inline;
 mod invalid;
+pub mod keys;
 mod lease;
 mod list;
 mod lookup;

@@ -12,7 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use self::encoding::Content;
+#[cfg(feature = "privacy")]
+pub(crate) use self::encoding::Stored;
+pub(crate) use self::encoding::{Content, Sealing};
 pub use self::encoding::{DECOMPRESSED_BYTES_MAX, Encoding, stored_name};
 use crate::error::BoxError;
 

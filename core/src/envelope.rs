@@ -46,10 +46,14 @@ impl NewEvent {
         let encoding = encoding.into();
         let event_type = event.event_type();
         event.tag(&mut metadata.tags)?;
-        let payload = event
-            .encode(encoding.codec())
-            .map_err(|source| Invalid::Encode { name: EventName::from(event_type), source })?;
-        let (codec, payload) = encoding.pack(payload);
+        let fault = |source| Invalid::Encode { name: EventName::from(event_type), source };
+        let payload = event.encode(encoding.codec()).map_err(fault)?;
+        let personal = event.personal(encoding.codec()).map_err(fault)?;
+        let (codec, payload) = if personal.is_empty() {
+            encoding.pack(payload)
+        } else {
+            encoding.pack_personal(&payload, personal).map_err(fault)?
+        };
         Ok(Self {
             id: EventId::new(),
             name: event_type.into(),

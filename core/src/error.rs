@@ -84,6 +84,20 @@ pub enum Invalid {
         /// What serde said.
         source: BoxError,
     },
+    /// Something in the event is personal, and it was given to a store that seals nothing.
+    #[error("event {name} holds personal data: append it through a vault")]
+    NotSealed {
+        /// Which event.
+        name: EventName,
+    },
+    /// The event is about a person who was forgotten.
+    #[error("event {name} holds personal data of {subject}, who was forgotten")]
+    Forgotten {
+        /// Which event.
+        name: EventName,
+        /// Who.
+        subject: String,
+    },
     /// The content of an event has too many bytes.
     #[error("the payload of event {name} has {bytes} bytes, more than the store's limit of {bytes_max}")]
     PayloadTooLarge {
@@ -247,6 +261,8 @@ pub enum StoreErrorKind {
     /// A projection in the transaction of an append failed, see [`Inline`](crate::Inline). Nothing was written; the source is
     /// a [`HandlerError`](crate::HandlerError).
     ProjectionFailed,
+    /// A key for personal data was wrapped by a master key that this program does not have.
+    WrongMasterKey,
     /// It was closed.
     Closed,
     /// Something else: see the source.
@@ -322,6 +338,7 @@ impl fmt::Display for StoreErrorKind {
             Self::ProjectionFailed => {
                 f.write_str("a projection in the transaction of the append failed, nothing was written")
             }
+            Self::WrongMasterKey => f.write_str("a key is wrapped by a master key that this program does not have"),
             Self::Closed => f.write_str("the store was closed"),
             Self::Other => f.write_str("the store failed"),
         }
@@ -411,6 +428,18 @@ pub enum DecodeFault {
         /// The feature of the crate `factum`.
         feature: &'static str,
     },
+    /// Something in it is personal and sealed, and it was read without a [`Vault`](crate::privacy).
+    #[error("it holds personal data that is sealed, and was read without a vault")]
+    Sealed,
+    /// There is no key for something personal in it, and no note that there was one: the keys are of another store, or of a time
+    /// before.
+    #[error(
+        "it holds personal data whose key is not there, and was not deleted: are these the keys of this store?"
+    )]
+    NoKey,
+    /// Something personal in it is not what was sealed in this place: it was changed, cut off, or taken from elsewhere.
+    #[error("it holds personal data that was changed, or was sealed for another place or with another key")]
+    SealBroken,
     /// It is compressed, and would be larger than anything that factum compresses.
     #[error(
         "it is compressed and has more than {bytes_max} bytes, which no payload has that was written here"

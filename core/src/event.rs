@@ -12,6 +12,7 @@ use crate::decoded::Decoded;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError, DecodeFault};
 use crate::name::{self, InvalidName};
+use crate::privacy::Personal;
 use crate::retention::RESERVED_PREFIX;
 use crate::tag::Tag;
 use crate::upcast::fault_of;
@@ -43,7 +44,17 @@ pub trait Event: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// The bytes of the content, without its name.
+    /// What of the content is personal, and about whom, where `codec` writes it: what its type declares by `personal`.
+    ///
+    /// # Errors
+    ///
+    /// What serde says of a fallback that cannot be written.
+    fn personal(&self, codec: Codec) -> Result<Vec<Personal>, BoxError> {
+        let _ = codec;
+        Ok(Vec::new())
+    }
+
+    /// The bytes of the content, without its name and with everything personal in the clear.
     ///
     /// # Errors
     ///

@@ -34,6 +34,7 @@ mod metadata;
 pub mod migrate;
 mod name;
 mod partition;
+pub mod privacy;
 mod process;
 mod query;
 mod repository;

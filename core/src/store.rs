@@ -21,6 +21,7 @@ pub use self::recent::Recent;
 pub use self::wake::Wake;
 use crate::aggregate::Loaded;
 use crate::checkpoint::Checkpoint;
+use crate::codec::Sealing;
 use crate::envelope::{NewEvent, RecordedEvent};
 use crate::error::{AppendError, Invalid, StoreError};
 use crate::event::EventName;
@@ -219,6 +220,16 @@ impl Append {
         self
     }
 
+    /// The same with other events, or the first error.
+    #[cfg(feature = "privacy")]
+    pub(crate) fn try_map(
+        mut self,
+        mut change: impl FnMut(&mut NewEvent) -> Result<(), Invalid>,
+    ) -> Result<Self, Invalid> {
+        self.streams.iter_mut().flat_map(|part| &mut part.events).try_for_each(&mut change)?;
+        Ok(self)
+    }
+
     /// What it demands of the whole log.
     pub const fn condition(&self) -> Option<&Condition> {
         self.condition.as_ref()
@@ -299,6 +310,9 @@ impl NewEvent {
             return Err(Invalid::Reserved { name: self.name.clone() });
         }
         name::check("codec", &self.codec)?;
+        if !Sealing::is_storable(&self.codec) {
+            return Err(Invalid::NotSealed { name: self.name.clone() });
+        }
         if let Some(actor) = &self.metadata.actor {
             name::check("actor", actor)?;
         }

@@ -34,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::codec::Encoding;
+#[cfg(feature = "privacy")]
+use crate::codec::Sealing;
 use crate::decoded::Decoded;
 use crate::envelope::RecordedEvent;
 use crate::error::{BoxError, DecodeError, Invalid, StoreError};
@@ -270,6 +272,8 @@ pub struct Export<'a, S: ?Sized> {
     store: &'a S,
     /// By stored name.
     today: HashMap<&'static str, Bring>,
+    #[cfg(feature = "privacy")]
+    opener: Option<&'a dyn crate::privacy::Open>,
 }
 
 /// How events of a name are brought to today's shape.
@@ -282,7 +286,12 @@ struct Bring {
 impl<'a, S: Transfer + ?Sized> Export<'a, S> {
     /// All that `store` holds, as it is.
     pub fn of(store: &'a S) -> Self {
-        Self { store, today: HashMap::new() }
+        Self {
+            store,
+            today: HashMap::new(),
+            #[cfg(feature = "privacy")]
+            opener: None,
+        }
     }
 
     /// And brings events of this type, or of these if it is an enum, to today's name and shape, so that whoever reads the export
@@ -296,6 +305,14 @@ impl<'a, S: Transfer + ?Sized> Export<'a, S> {
                 self.today.insert(name, Bring { to: *to, by: bring::<E> });
             }
         }
+        self
+    }
+
+    /// And has everything personal in the clear, or the fallback where a person was forgotten. An event that cannot be opened stays
+    /// as it is stored. Nobody can forget what is in such a file: without this it is sealed, as in the store.
+    #[cfg(feature = "privacy")]
+    pub fn opened_by(mut self, vault: &'a impl crate::privacy::Open) -> Self {
+        self.opener = Some(vault);
         self
     }
 
@@ -323,6 +340,7 @@ impl<'a, S: Transfer + ?Sized> Export<'a, S> {
             let Some(last) = page.last() else { break };
             after = last.position();
             for record in page {
+                let record = self.opened(record).await?;
                 write_line(&mut out, &Line::record(self.brought(record)?)).await?;
                 records += 1;
             }
@@ -330,6 +348,24 @@ impl<'a, S: Transfer + ?Sized> Export<'a, S> {
         write_line(&mut out, &Line::end(records)).await?;
         out.flush().await?;
         Ok(records)
+    }
+
+    #[cfg(feature = "privacy")]
+    async fn opened(&self, mut record: Record) -> Result<Record, TransferError> {
+        if let (Some(opener), Record::Live(event) | Record::Archived(event)) = (self.opener, &mut record) {
+            let as_stored = event.clone();
+            opener.open(std::slice::from_mut(event)).await?;
+            if !Sealing::is_storable(&event.codec) {
+                *event = as_stored;
+            }
+        }
+        Ok(record)
+    }
+
+    #[cfg(not(feature = "privacy"))]
+    #[expect(clippy::unused_async, reason = "with the feature it asks for keys")]
+    async fn opened(&self, record: Record) -> Result<Record, TransferError> {
+        Ok(record)
     }
 
     /// The record in the shape that it is to have.

@@ -38,6 +38,22 @@ impl ::factum::Event for OrderEvent {
             }
         }
     }
+    fn personal(
+        &self,
+        codec: ::factum::Codec,
+    ) -> ::core::result::Result<
+        ::std::vec::Vec<::factum::privacy::Personal>,
+        ::factum::BoxError,
+    > {
+        match self {
+            Self::Placed(event) => {
+                <OrderPlaced as ::factum::Event>::personal(event, codec)
+            }
+            Self::Shipped(event) => {
+                <OrderShipped as ::factum::Event>::personal(event, codec)
+            }
+        }
+    }
     fn decode_all(
         recorded: &::factum::RecordedEvent,
     ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {

@@ -35,6 +35,19 @@ where
             Self::Changed(event) => <Changed<T> as ::factum::Event>::encode(event, codec),
         }
     }
+    fn personal(
+        &self,
+        codec: ::factum::Codec,
+    ) -> ::core::result::Result<
+        ::std::vec::Vec<::factum::privacy::Personal>,
+        ::factum::BoxError,
+    > {
+        match self {
+            Self::Changed(event) => {
+                <Changed<T> as ::factum::Event>::personal(event, codec)
+            }
+        }
+    }
     fn decode_all(
         recorded: &::factum::RecordedEvent,
     ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {

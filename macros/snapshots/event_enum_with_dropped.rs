@@ -49,6 +49,22 @@ impl ::factum::Event for CustomerEvent {
             }
         }
     }
+    fn personal(
+        &self,
+        codec: ::factum::Codec,
+    ) -> ::core::result::Result<
+        ::std::vec::Vec<::factum::privacy::Personal>,
+        ::factum::BoxError,
+    > {
+        match self {
+            Self::Moved(event) => {
+                <CustomerMoved as ::factum::Event>::personal(event, codec)
+            }
+            Self::Renamed(event) => {
+                <CustomerRenamed as ::factum::Event>::personal(event, codec)
+            }
+        }
+    }
     fn decode_all(
         recorded: &::factum::RecordedEvent,
     ) -> ::core::result::Result<::factum::Decoded<Self>, ::factum::DecodeError> {

@@ -9,8 +9,9 @@ use syn::{
     WherePredicate, parse_quote,
 };
 
-use crate::attr::{AggregateAttrs, EventAttrs, HandlerAttrs, ProcessAttrs, TagAttr, ViewAttrs};
+use crate::attr::{AggregateAttrs, EventAttrs, FieldAttrs, HandlerAttrs, PersonalAttr, ProcessAttrs, TagAttr, ViewAttrs};
 use crate::ctxt::Ctxt;
+use crate::personal::{self, PersonalField};
 
 /// What is the same for every derive: whose it is.
 pub(crate) struct Target {
@@ -35,6 +36,8 @@ pub(crate) enum EventKind {
         serde_tag: Option<Ident>,
         /// What it is about.
         tags: Vec<TagField>,
+        /// The fields that are about a person.
+        personal: Vec<PersonalField>,
     },
     /// One fact out of several.
     Enum(Vec<EventVariant>),
@@ -106,11 +109,13 @@ impl EventInput {
                 )
             }
             Data::Struct(data) => {
-                EventKind::Struct { serde_tag: serde_tag(&input.attrs), tags: tag_fields(cx, &data.fields) }
+                let fields = EventFields::parse(cx, &data.fields);
+                let personal = personal::fields(cx, &input.attrs, &data.fields, &fields.personal);
+                EventKind::Struct { serde_tag: serde_tag(&input.attrs), tags: fields.tags, personal }
             }
             Data::Union(data) => {
                 cx.error_on(data.union_token, "an event is a struct, or an enum of event structs");
-                EventKind::Struct { serde_tag: None, tags: Vec::new() }
+                EventKind::Struct { serde_tag: None, tags: Vec::new(), personal: Vec::new() }
             }
         };
         Self { target: Target::new(input, attrs.krate.get()), attrs, kind }
@@ -201,15 +206,29 @@ impl Target {
     }
 }
 
-/// The fields that say what the event is about, once for each tag.
-fn tag_fields(cx: &Ctxt, fields: &Fields) -> Vec<TagField> {
-    let mut tags = Vec::new();
-    for (field, member) in fields.iter().zip(fields.members()) {
-        for attr in TagAttr::parse(cx, &field.attrs) {
-            tags.push(TagField { member: member.clone(), ty: field.ty.clone(), attr });
+/// What the fields of an event struct say of themselves.
+#[derive(Default)]
+struct EventFields {
+    /// What the event is about, once for each tag.
+    tags: Vec<TagField>,
+    /// What is about a person, by the index of its field.
+    personal: Vec<(usize, PersonalAttr)>,
+}
+
+impl EventFields {
+    fn parse(cx: &Ctxt, fields: &Fields) -> Self {
+        let mut found = Self::default();
+        for (index, (field, member)) in fields.iter().zip(fields.members()).enumerate() {
+            let FieldAttrs { tags, personal } = FieldAttrs::parse(cx, &field.attrs);
+            if let (Some(personal), Some(_)) = (&personal, tags.first()) {
+                cx.error_at(personal.place, "a tag is not sealed: what is personal is none");
+            }
+            let tag = |attr| TagField { member: member.clone(), ty: field.ty.clone(), attr };
+            found.tags.extend(tags.into_iter().map(tag));
+            found.personal.extend(personal.map(|personal| (index, personal)));
         }
+        found
     }
-    tags
 }
 
 /// The event struct of a variant, or a report of what the variant holds instead.

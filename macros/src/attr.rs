@@ -100,13 +100,71 @@ pub(crate) struct TagAttr {
     pub(crate) place: Span,
 }
 
-impl TagAttr {
-    /// Each that the field has.
-    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Vec<Self> {
-        let mut found = Vec::new();
-        parse_keys(cx, attrs, "event", &["tag", "tags"], |key, input| {
-            let text = if input.peek(Token![=]) { Some(value(input)?) } else { None };
-            found.push(Self { key: text, is_many: key == "tags", place: key.span() });
+/// `#[event(personal(subject = customer))]` on a field: it is about a person.
+pub(crate) struct PersonalAttr {
+    /// The field of the same event that says about whom.
+    pub(crate) subject: Ident,
+    /// What is read when the person is forgotten, if that is not the default.
+    pub(crate) fallback: Option<Expr>,
+    /// Where `personal` stands.
+    pub(crate) place: Span,
+}
+
+impl PersonalAttr {
+    const FORM: &str = "a personal field says which other field has the id of whom it is about: \
+                        `personal(subject = customer)`, with `fallback = ..` if what is read when the person is forgotten is not \
+                        the default";
+
+    /// What follows `personal`.
+    fn parse(key: &Ident, input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(Paren) {
+            return Err(syn::Error::new(key.span(), Self::FORM));
+        }
+        let inner;
+        parenthesized!(inner in input);
+        let (mut subject, mut fallback) = (None, None);
+        while !inner.is_empty() {
+            let name = inner.call(Ident::parse_any)?;
+            let is_new = (name == "subject" && subject.is_none()) || (name == "fallback" && fallback.is_none());
+            if !is_new || !inner.peek(Token![=]) {
+                inner.parse::<TokenStream>()?;
+                return Err(syn::Error::new(name.span(), Self::FORM));
+            }
+            inner.parse::<Token![=]>()?;
+            if name == "subject" {
+                subject = Some(inner.call(Ident::parse_any)?);
+            } else {
+                fallback = Some(inner.parse()?);
+            }
+            if !inner.is_empty() {
+                inner.parse::<Token![,]>()?;
+            }
+        }
+        let subject = subject.ok_or_else(|| syn::Error::new(key.span(), Self::FORM))?;
+        Ok(Self { subject, fallback, place: key.span() })
+    }
+}
+
+/// `#[event(..)]` on a field.
+#[derive(Default)]
+pub(crate) struct FieldAttrs {
+    pub(crate) tags: Vec<TagAttr>,
+    pub(crate) personal: Option<PersonalAttr>,
+}
+
+impl FieldAttrs {
+    pub(crate) fn parse(cx: &Ctxt, attrs: &[Attribute]) -> Self {
+        let mut found = Self::default();
+        parse_keys(cx, attrs, "event", &["tag", "tags", "personal"], |key, input| {
+            if key == "personal" {
+                let personal = PersonalAttr::parse(key, input)?;
+                if found.personal.replace(personal).is_some() {
+                    return Err(syn::Error::new(key.span(), "`personal` is given twice"));
+                }
+            } else {
+                let text = if input.peek(Token![=]) { Some(value(input)?) } else { None };
+                found.tags.push(TagAttr { key: text, is_many: key == "tags", place: key.span() });
+            }
             Ok(())
         });
         found

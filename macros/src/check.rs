@@ -15,7 +15,7 @@ pub(crate) const NAME_BYTES_MAX: usize = 255;
 pub(crate) fn event(cx: &Ctxt, input: &EventInput) {
     owns_what_it_has(cx, &input.target);
     match &input.kind {
-        EventKind::Struct { serde_tag, tags } => {
+        EventKind::Struct { serde_tag, tags, .. } => {
             has_a_name(cx, input);
             names_are_names(cx, input);
             aliases_are_old_names(cx, input);

@@ -10,6 +10,7 @@ mod check;
 mod ctxt;
 mod expand;
 mod fallback;
+mod personal;
 #[cfg(test)]
 mod tests;
 

@@ -29,6 +29,26 @@ fn event_plain() {
 }
 
 #[test]
+fn event_personal() {
+    snapshot(
+        "event_personal",
+        event,
+        quote! {
+            #[event(name = "customer.registered")]
+            #[serde(rename_all = "camelCase")]
+            pub struct CustomerRegistered {
+                pub customer: u64,
+                #[event(personal(subject = customer))]
+                pub full_name: String,
+                #[event(personal(subject = customer, fallback = 1900))]
+                #[serde(rename = "born")]
+                pub year: u16,
+            }
+        },
+    );
+}
+
+#[test]
 fn event_with_history() {
     snapshot(
         "event_with_history",

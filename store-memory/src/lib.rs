@@ -2,6 +2,7 @@
 //!
 //! It keeps every law that the durable stores keep, in the same suite, except that it forgets when the process ends.
 
+mod keys;
 mod progress;
 mod retention;
 mod snapshot;
@@ -29,6 +30,7 @@ use factum_core::{
     RecordedEvent, Snapshots, StoreError, StreamId, Tag, Transactional, Version,
 };
 
+pub use self::keys::MemoryKeys;
 pub use self::tx::MemoryTx;
 
 /// A store in memory. Clones are the same store; the last one takes the events with it.

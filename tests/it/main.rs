@@ -20,6 +20,7 @@ mod handlers;
 mod load;
 mod nodes;
 mod policy;
+mod privacy;
 mod process;
 mod rebuild;
 mod scenario;

@@ -7,15 +7,21 @@ use syn::{Type, WherePredicate, parse_quote, parse_quote_spanned};
 
 use crate::ast::{EventInput, EventKind, EventVariant, TagField, Target};
 use crate::attr::{EventAttrs, SchemaVersion, SplitAttr, Step, UpcastAttr};
+use crate::personal::{self, PersonalField};
 
 pub(crate) fn expand(input: &EventInput) -> TokenStream {
     match &input.kind {
-        EventKind::Struct { tags, .. } => expand_struct(&input.target, &input.attrs, tags),
+        EventKind::Struct { tags, personal, .. } => expand_struct(&input.target, &input.attrs, tags, personal),
         EventKind::Enum(variants) => expand_enum(&input.target, &input.attrs, variants),
     }
 }
 
-fn expand_struct(target: &Target, attrs: &EventAttrs, tags: &[TagField]) -> TokenStream {
+fn expand_struct(
+    target: &Target,
+    attrs: &EventAttrs,
+    tags: &[TagField],
+    personal: &[PersonalField],
+) -> TokenStream {
     let (ident, krate) = (&target.ident, target.krate());
     let name = attrs.name.get();
     let version = attrs.version.get().map_or_else(|| quote!(1), |version| quote!(#version));
@@ -33,6 +39,7 @@ fn expand_struct(target: &Target, attrs: &EventAttrs, tags: &[TagField]) -> Toke
     let krate_at_name = target.krate_at(ident.span());
     let encode = quote_spanned!(ident.span()=> #krate_at_name::__private::encode::<Self>);
     let decode = quote_spanned!(ident.span()=> #krate_at_name::__private::decode::<Self>);
+    let personal = personal::expand(target, personal);
     let route = expand_route(target, &[&parse_quote!(Self)], &quote!(#krate::Apply::apply(aggregate, self)));
     quote! {
         #[automatically_derived]
@@ -53,6 +60,8 @@ fn expand_struct(target: &Target, attrs: &EventAttrs, tags: &[TagField]) -> Toke
             ) -> ::core::result::Result<::std::vec::Vec<u8>, #krate::BoxError> {
                 #encode(self, codec)
             }
+
+            #personal
 
             fn decode_all(
                 #recorded: &#krate::RecordedEvent,
@@ -180,8 +189,8 @@ fn expand_enum(target: &Target, attrs: &EventAttrs, variants: &[EventVariant]) -
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let types = expand_types(target, &events);
     let dropped = expand_dropped(target, attrs);
-    let [types_of, event_type, tag, encode, decode_all] =
-        ["TYPES", "event_type", "tag", "encode", "decode_all"]
+    let [types_of, event_type, tag, encode, personal, decode_all] =
+        ["TYPES", "event_type", "tag", "encode", "personal", "decode_all"]
             .map(|item| events.iter().map(|event| expand_item(target, event, item)).collect::<Vec<_>>());
     let from = variants.iter().map(|variant| expand_from(target, variant));
     let route = quote! {
@@ -227,6 +236,15 @@ fn expand_enum(target: &Target, attrs: &EventAttrs, variants: &[EventVariant]) -
             ) -> ::core::result::Result<::std::vec::Vec<u8>, #krate::BoxError> {
                 match self {
                     #(Self::#names(event) => #encode(event, codec),)*
+                }
+            }
+
+            fn personal(
+                &self,
+                codec: #krate::Codec,
+            ) -> ::core::result::Result<::std::vec::Vec<#krate::privacy::Personal>, #krate::BoxError> {
+                match self {
+                    #(Self::#names(event) => #personal(event, codec),)*
                 }
             }
 
