@@ -54,6 +54,7 @@ mod checkpoint;
 mod database;
 mod dead_letter;
 mod error;
+mod keys;
 mod lease;
 mod migrate;
 mod read;

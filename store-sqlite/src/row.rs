@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use factum_core::codec;
+use factum_core::privacy::{StoredKey, WrappedKey};
 use factum_core::snapshot::{Footing, Snapshot};
 use factum_core::store::verdict::{Breach, Place};
 use factum_core::store::{Condition, Recent};
@@ -293,6 +294,18 @@ pub(crate) fn snapshot(row: &SqliteRow, stream: StreamId, shape: u32) -> Result<
 /// Whether a snapshot was kept: an answer of `save_snapshot.sql`.
 pub(crate) fn kept(row: &SqliteRow) -> Result<bool, StoreError> {
     Ok(Reading { row, operation: "save snapshot", position_at: 0 }.number(0, "kept")? > 0)
+}
+
+/// A row of a key: its subject, generation, master and wrapped key.
+pub(crate) fn key(row: &SqliteRow) -> Result<StoredKey, StoreError> {
+    let read = Reading { row, operation: "read keys", position_at: usize::MAX };
+    let (by, bytes): (Option<String>, Option<Vec<u8>>) =
+        (read.column(2, "master")?, read.column(3, "wrapped")?);
+    Ok(StoredKey {
+        subject: read.column(0, "subject")?,
+        generation: read.small_number(1, "generation")?,
+        key: by.zip(bytes).map(|(by, bytes)| WrappedKey { by, bytes }),
+    })
 }
 
 /// An id and its place: a row of `look_up.sql`.

@@ -7,6 +7,7 @@ mod crash;
 mod feed;
 mod full;
 mod group;
+mod keys;
 mod migrated;
 mod migration;
 mod plans;
