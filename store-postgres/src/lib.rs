@@ -24,6 +24,7 @@ mod dead_letter;
 mod error;
 mod feed;
 mod holders;
+mod keys;
 mod lease;
 mod migrate;
 mod notices;

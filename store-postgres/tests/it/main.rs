@@ -8,6 +8,7 @@ mod faults;
 mod feed;
 mod given;
 mod holders;
+mod keys;
 mod migrated;
 mod migrations;
 mod network;
