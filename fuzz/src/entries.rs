@@ -3,7 +3,8 @@
 //! Each says whether the bytes could be read. The fuzz targets call this, and so does a test that needs neither fuzzer nor nightly.
 
 use chrono::DateTime;
-use factum::memory::MemoryStore;
+use factum::memory::{MemoryKeys, MemoryStore};
+use factum::privacy::{MasterKey, Open, Vault};
 use factum::transfer::{export, import};
 use factum::{Codec, Event, EventId, EventName, Metadata, Position, RecordedEvent, StreamId, Version};
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,30 @@ pub(crate) fn events(bytes: &[u8]) -> bool {
         assert_eq!(again.expect("what was written can be read"), event);
     }
     true
+}
+
+/// Opens an event that says that something in it is sealed, with keys that know nobody. The first byte says by which codec.
+pub(crate) fn vault(bytes: &[u8]) -> bool {
+    let Some((choice, payload)) = bytes.split_first() else { return false };
+    let codecs =
+        ["json+sealed", "msgpack+sealed", "json+sealed+zstd", "msgpack+sealed+zstd", "json+personal"];
+    let mut event = [RecordedEvent {
+        id: EventId(Uuid::nil()),
+        stream: StreamId::new("parcel", "1").expect("a good name"),
+        version: Version(1),
+        position: Position(1),
+        name: EventName::new("parcel.sent").expect("a good name"),
+        schema_version: 3,
+        codec: codecs[usize::from(*choice) % codecs.len()].into(),
+        payload: payload.to_vec().into(),
+        metadata: Metadata::default(),
+        recorded_at: DateTime::UNIX_EPOCH,
+    }];
+    let vault = Vault::new(MemoryStore::new(), MemoryKeys::default(), MasterKey::new("fuzz", [7; 32]));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+    runtime.block_on(vault.open(&mut event)).expect("the keys are there, and know nobody");
+    // Without a key, what is read had nothing sealed in it.
+    ParcelEvent::decode_all(&event[0]).is_ok()
 }
 
 /// Reads the metadata of an event.

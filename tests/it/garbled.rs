@@ -49,7 +49,7 @@ fn survives(target: &str, entry: fn(&[u8]) -> bool) {
     // The order in a folder is another one on each machine.
     paths.sort();
     for path in &paths {
-        // Those of the fuzzer's findings that cannot be read are named so.
+        // Those that are not to be read are named so.
         let is_broken = path.to_string_lossy().ends_with(".broken");
         assert_eq!(entry(&fs::read(path).unwrap()), !is_broken, "whether {} can be read", path.display());
     }
@@ -73,6 +73,11 @@ fn a_garbled_payload_is_an_error_in_every_codec() {
 #[test]
 fn a_garbled_event_is_an_error_in_every_shape() {
     survives("events", entries::events);
+}
+
+#[test]
+fn a_garbled_sealed_event_is_an_error() {
+    survives("vault", entries::vault);
 }
 
 #[test]
