@@ -152,6 +152,7 @@ impl Sealing {
     }
 
     /// Whether a codec of this name says that there is something to be sealed.
+    #[cfg(feature = "privacy")]
     pub(crate) fn is_personal(name: &str) -> bool {
         name.ends_with(Self::Personal.suffix())
     }
