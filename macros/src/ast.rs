@@ -9,7 +9,9 @@ use syn::{
     WherePredicate, parse_quote,
 };
 
-use crate::attr::{AggregateAttrs, EventAttrs, FieldAttrs, HandlerAttrs, PersonalAttr, ProcessAttrs, TagAttr, ViewAttrs};
+use crate::attr::{
+    AggregateAttrs, EventAttrs, FieldAttrs, HandlerAttrs, PersonalAttr, ProcessAttrs, TagAttr, ViewAttrs,
+};
 use crate::ctxt::Ctxt;
 use crate::personal::{self, PersonalField};
 

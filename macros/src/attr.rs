@@ -125,7 +125,8 @@ impl PersonalAttr {
         let (mut subject, mut fallback) = (None, None);
         while !inner.is_empty() {
             let name = inner.call(Ident::parse_any)?;
-            let is_new = (name == "subject" && subject.is_none()) || (name == "fallback" && fallback.is_none());
+            let is_new =
+                (name == "subject" && subject.is_none()) || (name == "fallback" && fallback.is_none());
             if !is_new || !inner.peek(Token![=]) {
                 inner.parse::<TokenStream>()?;
                 return Err(syn::Error::new(name.span(), Self::FORM));

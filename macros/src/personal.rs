@@ -33,8 +33,7 @@ pub(crate) fn fields(
     said: &[(usize, PersonalAttr)],
 ) -> Vec<PersonalField> {
     let said = said.iter().filter_map(|(index, attr)| Some((fields.iter().nth(*index)?, attr)));
-    let personal: Vec<_> =
-        said.filter_map(|(field, attr)| checked(cx, attrs, fields, field, attr)).collect();
+    let personal: Vec<_> = said.filter_map(|(field, attr)| checked(cx, attrs, fields, field, attr)).collect();
     let is_personal = |ident: &Ident| personal.iter().any(|field| field.ident == *ident);
     for field in personal.iter().filter(|field| is_personal(&field.subject)) {
         let message = format!(

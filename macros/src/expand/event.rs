@@ -11,7 +11,9 @@ use crate::personal::{self, PersonalField};
 
 pub(crate) fn expand(input: &EventInput) -> TokenStream {
     match &input.kind {
-        EventKind::Struct { tags, personal, .. } => expand_struct(&input.target, &input.attrs, tags, personal),
+        EventKind::Struct { tags, personal, .. } => {
+            expand_struct(&input.target, &input.attrs, tags, personal)
+        }
         EventKind::Enum(variants) => expand_enum(&input.target, &input.attrs, variants),
     }
 }

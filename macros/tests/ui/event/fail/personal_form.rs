@@ -19,6 +19,12 @@ struct Registered {
     phone: String,
     #[event(name = "fax")]
     fax: String,
+    #[event(personal(subject = customer), tag)]
+    village: String,
+    #[event(personal(subject = customer), personal(subject = customer))]
+    county: String,
+    #[event(personal(subject = customer, fallback = String::new()) nonsense)]
+    region: String,
 }
 
 #[derive(Event, Serialize, Deserialize)]
