@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use factum::memory::{MemoryKeys, MemoryStore, MemoryTx};
 use factum::migrate::Migration;
 use factum::privacy::{KeyStore, MasterKey, MasterKeys, StoredKey, SubjectKey, Vault, rewrap};
+use factum::snapshot::{Found, ReadFrom, Start};
 use factum::store::{Append, ReadAll, ReadStream};
 use factum::testing::{HandlerScenario, Scenario};
 use factum::transfer::{Export, export, import};
 use factum::{
-    Aggregate, Apply, Codec, Context, DecodeFault, Encoding, Envelope, Event, EventHandler, EventId,
+    Aggregate, Apply, Cache, Codec, Context, DecodeFault, Encoding, Envelope, Event, EventHandler, EventId,
     EventStore, Events, ExecuteError, Expected, Handle, Inline, Invalid, LoadError, Metadata, NewEvent, On,
     OnFailure, Position, RecordedEvent, Repository, Retry, StoreError, StoreErrorKind, StreamId,
     Subscription, SubscriptionError, Version,
@@ -69,8 +70,8 @@ enum CustomerEvent {
     Referred(Referred),
 }
 
-#[derive(Aggregate, Default, Clone, Debug, PartialEq)]
-#[aggregate(category = "customer", id = u64, event = CustomerEvent)]
+#[derive(Aggregate, Serialize, Deserialize, Default, Clone, Debug, PartialEq)]
+#[aggregate(category = "customer", id = u64, event = CustomerEvent, snapshot(every = 1, version = 1))]
 struct Customer {
     names: Vec<String>,
     mail: Option<String>,
@@ -267,6 +268,25 @@ async fn who_is_forgotten_is_forgotten_everywhere_and_nobody_else() {
         assert_eq!(shop.customers.load(&7).await.unwrap().born, [0]);
         assert_eq!(shop.vault.forget("nobody").await.unwrap(), []);
     }
+}
+
+#[tokio::test]
+async fn no_state_is_kept_in_the_clear() {
+    let shop = shop();
+    let customers = shop.customers.clone().cached(Cache::new(100, 1 << 20));
+    for command in [ada(), referred(), ada()] {
+        customers.execute(&7, command).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(customers.load(&7).await.unwrap().names, ["Ada Lovelace", "Ada Lovelace"]);
+
+    let latest = Start::Snapshot { shape: 1, up_to: Version(u64::MAX) };
+    let snapshots = shop.store.snapshots().expect("the store itself keeps snapshots");
+    let kept = snapshots.read_from(ReadFrom::new(stream(), latest)).await.unwrap();
+    assert_eq!(kept.found, Found::Nothing, "a snapshot would outlive the key");
+
+    shop.vault.forget("7").await.unwrap();
+    assert_eq!(customers.load(&7).await.unwrap().names, ["gone", "gone"]);
 }
 
 #[tokio::test]
