@@ -342,6 +342,15 @@ impl<A: Aggregate> SnapshotPolicy<A> {
     }
 }
 
+impl<A> SnapshotPolicy<A> {
+    /// The state, as it comes back from a snapshot.
+    #[cfg(feature = "testing")]
+    pub(crate) fn reread(&self, state: &A) -> Result<A, BoxError> {
+        let codec = Codec::default();
+        (self.decode)(codec, &(self.encode)(codec, state)?)
+    }
+}
+
 impl<A> fmt::Debug for SnapshotPolicy<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotPolicy").field("shape", &self.shape).finish_non_exhaustive()

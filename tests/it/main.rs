@@ -17,6 +17,7 @@ mod frozen;
 mod fulfilment;
 mod garbled;
 mod handlers;
+mod invariants;
 mod load;
 mod nodes;
 mod policy;
