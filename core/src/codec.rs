@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-#[cfg(feature = "privacy")]
-pub(crate) use self::encoding::Stored;
 pub(crate) use self::encoding::{Content, Sealing};
 pub use self::encoding::{DECOMPRESSED_BYTES_MAX, Encoding, stored_name};
+#[cfg(feature = "privacy")]
+pub(crate) use self::encoding::{ENCRYPTED, Stored};
 use crate::error::BoxError;
 
 /// How the content of an event becomes bytes. The store keeps the codec's name beside every event, so that one

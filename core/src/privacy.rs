@@ -44,6 +44,13 @@
 //! Take an id that says nothing for the subject, and never an address or a name; do not put into a stream's id, a tag or a field of the
 //! metadata what has to be forgotten. How long a value is, and that there is one, can be seen too.
 //!
+//! # All payloads
+//!
+//! [`Vault::encrypted`] encrypts the whole payload of every event as well, with one key of the store that stands among those of persons:
+//! for databases and backups that others can read. What was written before stays readable, and so does what is encrypted where a later
+//! vault does not ask for it. Nothing of such a payload is seen by SQL, and who has lost the master key or the row of `factum:store`
+//! has lost them all.
+//!
 //! # How a person is forgotten
 //!
 //! 1. [`Vault::forget`] deletes the key, and leaves a note that there was one. From then on, everybody who reads gets the fallback.
@@ -69,6 +76,8 @@ mod personal;
 mod seal;
 #[cfg(feature = "privacy")]
 mod vault;
+#[cfg(feature = "privacy")]
+mod whole;
 
 #[cfg(feature = "privacy")]
 pub use self::key::{MasterKey, MasterKeys, SubjectKey, rewrap};

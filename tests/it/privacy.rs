@@ -336,6 +336,132 @@ async fn without_a_vault_nothing_personal_is_written_or_read() {
     assert!(matches!(fault(shop.store.clone()).await, DecodeFault::Sealed));
 }
 
+/// With Ada, in a store that is encrypted.
+async fn encrypted_shop(encoding: impl Into<Encoding>) -> Shop {
+    let Shop { store, keys, vault, .. } = shop();
+    let vault = vault.encrypted();
+    let customers = Repository::new(vault.clone()).codec(encoding);
+    customers.execute(&7, ada()).await.unwrap();
+    customers.execute(&7, referred()).await.unwrap();
+    Shop { store, keys, vault, customers }
+}
+
+#[tokio::test]
+async fn an_encrypted_store_has_nothing_of_a_payload_in_the_clear() {
+    for encoding in [Codec::Json.into(), Codec::MessagePack.into(), Codec::Json.compressed_from(0)] {
+        let shop = encrypted_shop(encoding).await;
+        for event in stored(&shop.store).await {
+            assert!(event.codec.ends_with("+encrypted"), "{}", event.codec);
+            for word in ["gold", "plan", "Ada", "factum.sealed"] {
+                let is_there = event.payload.windows(word.len()).any(|part| part == word.as_bytes());
+                assert!(!is_there, "{word} in {encoding:?}");
+            }
+        }
+        let customer = shop.customers.load(&7).await.unwrap().into_state();
+        assert_eq!((&*customer.names, &*customer.born), (&["Ada Lovelace".to_owned()][..], &[1791][..]));
+        let all = shop.vault.read_all(ReadAll::after(Position::START)).await.unwrap().events;
+        assert!(all.iter().all(|event| event.codec == encoding.codec().name()), "{all:?}");
+
+        // A person is forgotten there as everywhere, and everybody who has the keys reads it, asked to encrypt or not.
+        shop.vault.forget("7").await.unwrap();
+        let other = Vault::new(shop.store.clone(), shop.keys.clone(), master());
+        let customers = Repository::<Customer>::new(other);
+        assert_eq!(customers.load(&7).await.unwrap().names, ["gone"]);
+    }
+}
+
+#[tokio::test]
+async fn a_store_can_be_encrypted_later_and_no_more() {
+    let shop = shop_with_ada(Codec::Json).await;
+    let encrypted = Repository::<Customer>::new(shop.vault.clone().encrypted());
+    encrypted.execute(&7, ada()).await.unwrap();
+    shop.customers.execute(&7, ada()).await.unwrap();
+    for customers in [encrypted, shop.customers] {
+        assert_eq!(customers.load(&7).await.unwrap().names, ["Ada Lovelace"; 3]);
+    }
+    let codecs: Vec<_> = stored(&shop.store).await.into_iter().map(|event| event.codec).collect();
+    assert_eq!(codecs, ["json+sealed", "json+sealed", "json+sealed+encrypted", "json+sealed"]);
+}
+
+#[tokio::test]
+async fn an_encrypted_payload_opens_only_where_it_was_encrypted() {
+    let shop = encrypted_shop(Codec::Json).await;
+    assert!(matches!(fault(shop.store.clone()).await, DecodeFault::Sealed), "without a vault");
+    let no_keys = Vault::new(shop.store.clone(), MemoryKeys::default(), master());
+    assert!(matches!(fault(no_keys).await, DecodeFault::NoKey), "a lost table of keys is no new key");
+    let as_it_is = changed(&shop, |_, _, _| {}).await;
+    assert!(Repository::<Customer>::new(as_it_is).load(&7).await.is_ok());
+
+    let is_broken = async |change: &dyn Fn(&mut NewEvent, &[RecordedEvent])| {
+        let change = |index, new: &mut NewEvent, old: &[RecordedEvent]| {
+            if index == 0 {
+                change(new, old);
+            }
+        };
+        matches!(fault(changed(&shop, change).await).await, DecodeFault::SealBroken)
+    };
+    assert!(is_broken(&|new, _| new.id = EventId::new()).await, "in another event");
+    assert!(is_broken(&|new, old| new.name = old[1].name.clone()).await, "under another name");
+    assert!(is_broken(&|new, _| new.codec = "msgpack+encrypted".into()).await, "by another codec");
+    let length = stored(&shop.store).await[0].payload.len();
+    for at in 0..length {
+        assert!(is_broken(&|new, old| new.payload = old[0].payload.slice(..at)).await, "cut off at {at}");
+        let garble = |new: &mut NewEvent, old: &[RecordedEvent]| {
+            let mut bytes = old[0].payload.to_vec();
+            bytes[at] ^= 1;
+            new.payload = bytes.into();
+        };
+        assert!(is_broken(&garble).await, "changed at {at}");
+    }
+}
+
+/// An event in which nothing is personal.
+#[derive(Event, Serialize, Deserialize, Debug)]
+#[event(name = "shop.opened")]
+struct Opened {
+    town: String,
+}
+
+#[tokio::test]
+async fn an_encrypted_payload_is_bound_to_its_event() {
+    let shop = encrypted_shop(Codec::Json).await;
+    let opened = Opened { town: "London".into() };
+    let new = NewEvent::encode(&opened, Codec::Json, Metadata::default()).unwrap();
+    shop.vault
+        .append(Append::to("shop/1".parse().unwrap(), Expected::NoStream, vec![new.clone()]))
+        .await
+        .unwrap();
+    let found = shop.store.find_event(new.id).await.unwrap().unwrap();
+    let other = NewEvent { id: EventId::new(), codec: found.codec, payload: found.payload, ..new.clone() };
+    let id = other.id;
+    shop.store.append(Append::to("shop/2".parse().unwrap(), Expected::NoStream, vec![other])).await.unwrap();
+
+    let mine = shop.vault.find_event(new.id).await.unwrap().unwrap();
+    assert_eq!(Opened::decode_all(&mine).unwrap().into_iter().next().unwrap().town, "London");
+    let moved = shop.vault.find_event(id).await.unwrap().unwrap();
+    assert!(matches!(Opened::decode_all(&moved).unwrap_err().fault, DecodeFault::SealBroken));
+}
+
+#[tokio::test]
+async fn nobody_has_the_key_of_the_store() {
+    let shop = encrypted_shop(Codec::Json).await;
+    assert!(shop.vault.forget("factum:store").await.is_err());
+    assert!(shop.vault.remember("factum:store").await.is_err());
+    let CustomerEvent::Referred(mut of_the_store) = referred() else { unreachable!("it is one") };
+    of_the_store.by = "factum:store".into();
+    let refused = shop.customers.execute(&7, CustomerEvent::Referred(of_the_store)).await;
+    assert!(matches!(refused, Err(ExecuteError::Store(_))), "{refused:?}");
+    assert!(shop.customers.load(&7).await.is_ok());
+
+    // Whoever deletes it by other means is told, and gets no new one.
+    let key = shop.keys.keys(&["factum:store".to_owned()]).await.unwrap().pop().unwrap();
+    assert!(shop.keys.replace_key(&key, StoredKey { key: None, ..key.clone() }).await.unwrap());
+    let later = Vault::new(shop.store.clone(), shop.keys.clone(), master()).encrypted();
+    let refused = Repository::<Customer>::new(later.clone()).execute(&8, ada()).await;
+    assert!(matches!(refused, Err(ExecuteError::Store(_))), "{refused:?}");
+    assert!(matches!(fault(later).await, DecodeFault::NoKey));
+}
+
 /// Keys that are somewhere else, and nobody answers.
 struct Unreachable;
 

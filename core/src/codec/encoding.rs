@@ -13,6 +13,9 @@ pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// What follows the name of a codec whose bytes are compressed.
 const ZSTD: &str = "+zstd";
 
+/// What follows the name of a codec whose bytes are encrypted as a whole.
+pub(crate) const ENCRYPTED: &str = "+encrypted";
+
 /// How new events are written: by a [`Codec`], and from which size on they are compressed. What was written in another way
 /// stays readable.
 ///
@@ -101,6 +104,9 @@ pub(crate) struct Content<'a> {
 impl<'a> Content<'a> {
     /// The content of a payload that a store has under the codec's `name`.
     pub(crate) fn unpack(name: &str, payload: &'a [u8]) -> Result<Self, DecodeFault> {
+        if name.ends_with(ENCRYPTED) {
+            return Err(DecodeFault::Sealed);
+        }
         let stored = Stored::of(name)?;
         let bytes = match stored.sealing {
             Sealing::Plain => stored.unpacked(payload)?,

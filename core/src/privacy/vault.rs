@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 
 use super::key::{MasterKeys, SubjectKey};
 use super::key_store::{KeyStore, StoredKey};
 use super::seal::{KeyState, Keys, Sealed, seal, subjects_of, tag_of};
+use super::whole::{STORE, StoreKey, decrypt, encrypt, is_encrypted};
 use crate::checkpoint::{Advance, Checkpoint, Checkpoints, Transactional};
 use crate::dead_letter::{DeadLetter, DeadLetters, Parked, ReadDeadLetters};
 use crate::envelope::RecordedEvent;
@@ -48,6 +50,9 @@ pub struct Vault<S> {
     keys: Arc<dyn KeyStore>,
     master: Arc<dyn MasterKeys>,
     is_blank_if_forgotten: bool,
+    is_encrypted: bool,
+    /// The key of the store, once it is known: it never changes.
+    store_key: Arc<OnceCell<StoreKey>>,
 }
 
 /// Opens what was sealed.
@@ -69,13 +74,26 @@ pub trait Open: Send + Sync {
 impl<S> Vault<S> {
     /// `store`, in which everything personal is sealed by keys in `keys`, which `master` wraps.
     pub fn new(store: S, keys: impl KeyStore, master: impl MasterKeys) -> Self {
-        Self { store, keys: Arc::new(keys), master: Arc::new(master), is_blank_if_forgotten: false }
+        Self {
+            store,
+            keys: Arc::new(keys),
+            master: Arc::new(master),
+            is_blank_if_forgotten: false,
+            is_encrypted: false,
+            store_key: Arc::default(),
+        }
     }
 
     /// An event about a person who was forgotten is recorded with the fallbacks, and not refused: for streams that are
     /// [moved](crate::migrate), and for whoever hears of a person from elsewhere.
     pub fn blank_if_forgotten(mut self) -> Self {
         self.is_blank_if_forgotten = true;
+        self
+    }
+
+    /// The whole payload of every new event is encrypted, with a key of the store. Names, tags and metadata are not.
+    pub fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
         self
     }
 
@@ -94,6 +112,7 @@ impl<S> Vault<S> {
     ///
     /// Dropping the future makes the outcome unknown. Doing it again changes nothing more.
     pub async fn remember(&self, subject: &str) -> Result<(), StoreError> {
+        is_a_person(subject)?;
         for _ in 0..ATTEMPTS {
             let row = self.keys.keys(&[subject.to_owned()]).await?.pop();
             let Some(old) = row.filter(|row| row.key.is_none()) else { return Ok(()) };
@@ -144,11 +163,40 @@ impl<S> Vault<S> {
         Ok(keys)
     }
 
-    /// Seals everything personal in an append.
+    /// The key of the store, which is made if it is wanted and there is none.
+    async fn store_key(&self, is_wanted: bool) -> Result<Option<&StoreKey>, StoreError> {
+        if let Some(key) = self.store_key.get() {
+            return Ok(Some(key));
+        }
+        let mut row = self.keys.keys(&[STORE.to_owned()]).await?.pop();
+        if row.is_none() && is_wanted {
+            row = self.keys.add_keys(vec![self.new_key(STORE, 1).await?]).await?.pop();
+        }
+        let Some(StoredKey { generation, key: Some(wrapped), .. }) = row else { return Ok(None) };
+        let key = self.master.unwrap(STORE, generation, &wrapped).await?;
+        Ok(Some(self.store_key.get_or_init(|| async { (generation, key) }).await))
+    }
+
+    /// Seals everything personal in an append, and encrypts all of it if that is asked for.
     async fn sealed(&self, append: Append) -> Result<Append, AppendError> {
+        let sealed = self.sealed_for_persons(append).await?;
+        if !self.is_encrypted {
+            return Ok(sealed);
+        }
+        let key = self.store_key(true).await?.ok_or_else(no_store_key)?;
+        Ok(sealed.try_map(|event| {
+            encrypt(event, key);
+            Ok(())
+        })?)
+    }
+
+    async fn sealed_for_persons(&self, append: Append) -> Result<Append, AppendError> {
         let mut subjects = BTreeSet::new();
         for event in append.events() {
             subjects.extend(subjects_of(event)?);
+        }
+        if subjects.contains(STORE) {
+            is_a_person(STORE)?;
         }
         if subjects.is_empty() {
             return Ok(append);
@@ -171,11 +219,14 @@ impl<S> Vault<S> {
 
     async fn opened<'e>(
         &self,
-        events: impl IntoIterator<Item = &'e mut RecordedEvent>,
+        events: impl IntoIterator<Item = &'e mut RecordedEvent, IntoIter: Send>,
     ) -> Result<(), StoreError> {
         let mut all = Vec::new();
         let mut subjects = BTreeSet::new();
         for event in events {
+            if is_encrypted(&event.codec) {
+                decrypt(event, self.store_key(false).await?);
+            }
             if let Some(sealed) = Sealed::of(event) {
                 subjects.extend(sealed.subjects().map(str::to_owned));
                 all.push((event, sealed));
@@ -191,6 +242,19 @@ impl<S> Vault<S> {
         }
         Ok(())
     }
+}
+
+/// An error for the one name that is taken.
+fn is_a_person(subject: &str) -> Result<(), StoreError> {
+    if subject == STORE {
+        let text = format!("`{STORE}` is the key of the store, and nobody's");
+        return Err(StoreError::because(StoreErrorKind::Other, "use key", text));
+    }
+    Ok(())
+}
+
+fn no_store_key() -> StoreError {
+    StoreError::because(StoreErrorKind::Other, "read key", "the key of the store was deleted")
 }
 
 fn busy(subject: &str) -> StoreError {
@@ -211,6 +275,7 @@ impl<S: EventStore> Vault<S> {
     ///
     /// Dropping the future makes the outcome unknown. Doing it again changes nothing more.
     pub async fn forget(&self, subject: &str) -> Result<Vec<StreamId>, StoreError> {
+        is_a_person(subject)?;
         self.delete_key(subject).await?;
         self.streams_of(subject).await
     }
@@ -258,6 +323,8 @@ impl<S: Clone> Clone for Vault<S> {
             keys: Arc::clone(&self.keys),
             master: Arc::clone(&self.master),
             is_blank_if_forgotten: self.is_blank_if_forgotten,
+            is_encrypted: self.is_encrypted,
+            store_key: Arc::clone(&self.store_key),
         }
     }
 }
