@@ -47,7 +47,8 @@ fn main() {
 /// The events of the past, in one statement, since what is measured is what comes after them.
 async fn fill_postgres(postgres: &Postgres, events: u32) {
     let fill = format!(
-        "INSERT INTO factum_events
+        "SET LOCAL statement_timeout = 0;
+         INSERT INTO factum_events
              (position, version, recorded_at, event_id, schema_version, category, stream, name, codec, payload, metadata)
          SELECT n, 1 + n / {COURSES}, now(), md5(n::text)::uuid, 1, 'course', (n % {COURSES})::text, 'student.subscribed', 'json',
              '{{\"course\":1,\"student\":\"0192f0c0-0000-7000-8000-000000000000\"}}', '{{\"tags\":[\"course:1\",\"student:1\"]}}'
