@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::metadata::EventId;
 use crate::stream::StreamId;
+use crate::tenant::TenantId;
 
 /// The identity of one command. The same command with the same id takes effect once, however often it is executed:
 /// the ids of its events are derived from it, and a store records an id once.
@@ -25,6 +26,12 @@ impl CommandId {
     /// ```
     pub fn from_key(key: &str) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, key.as_bytes()))
+    }
+
+    /// The same command of a tenant: what two tenants call alike is not one command. A repository asks for it, by the
+    /// [tenant](crate::EventStore::tenant) of its store.
+    pub fn of(self, tenant: Option<&TenantId>) -> Self {
+        tenant.map_or(self, |tenant| Self(Uuid::new_v5(&self.0, format!("tenant {tenant}").as_bytes())))
     }
 
     /// The id of the command's event number `index`, counted from 0, on `stream`.

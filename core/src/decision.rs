@@ -488,7 +488,7 @@ impl<D> Decide<'_, D> {
     /// Names the command, so that executing it again has no further effect and answers as it did the first time. It costs one
     /// more look at the store.
     pub fn command_id(mut self, id: CommandId) -> Self {
-        self.command_id = Some(id);
+        self.command_id = Some(id.of(self.decisions.store.tenant()));
         self
     }
 

@@ -143,6 +143,12 @@ pub enum Invalid {
         /// Which.
         id: EventId,
     },
+    /// An event id of an append is that of an event which another tenant has, or nobody.
+    #[error("the event id {id} is taken by an event that is not this tenant's")]
+    IdTaken {
+        /// Which.
+        id: EventId,
+    },
     /// The version of an event's shape is 0 or over `i32::MAX`.
     #[error("event {name} has schema version {schema_version}: they count from 1 to 2147483647")]
     SchemaVersion {

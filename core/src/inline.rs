@@ -20,6 +20,7 @@ use crate::store::{
     ReadStream, StreamPage, Uncommitted,
 };
 use crate::stream::{Position, StreamId, Version};
+use crate::tenant::TenantId;
 use crate::timer::{DueTimers, Timer, Timers};
 
 const APPEND: &str = "append";
@@ -235,6 +236,10 @@ impl<S: EventStore + Transactional> EventStore for Inline<S> {
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         self.store.snapshots()
+    }
+
+    fn tenant(&self) -> Option<&TenantId> {
+        self.store.tenant()
     }
 }
 

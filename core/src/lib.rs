@@ -44,6 +44,7 @@ pub mod store;
 mod stream;
 mod subscription;
 mod tag;
+pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timer;
@@ -84,4 +85,5 @@ pub use self::subscription::{
     SubscriptionError, Swap,
 };
 pub use self::tag::Tag;
+pub use self::tenant::{Tenant, TenantId, Tenants};
 pub use self::timer::{DueTimers, Timer, Timers};

@@ -5,11 +5,17 @@ use std::fmt;
 /// The longest name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// What stands between a tenant and what it calls something.
+pub(crate) const TENANT_END: char = '~';
+
+/// The longest name with that of a tenant before it, in bytes.
+const TENANTS_NAME_BYTES_MAX: usize = 2 * NAME_BYTES_MAX + 1;
+
 /// A name that no store accepts: it is empty, too long, or has a character that some store or tool would change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what} {name:?}: {fault}")]
 pub struct InvalidName {
-    /// What was to be named: `"category"`, `"stream id"`, `"event name"`, `"actor"`.
+    /// What was to be named: `"category"`, `"stream id"`, `"event name"`, `"tag"`, `"tenant"`, `"actor"`.
     pub what: &'static str,
     /// The name, cut after 80 characters.
     pub name: String,
@@ -33,8 +39,13 @@ pub enum NameFault {
         /// Where, in bytes.
         at: usize,
     },
-    /// It is a category and has a slash, which ends the category in the text of a stream.
+    /// It is a category or a tenant and has a slash, which ends the category in the text of a stream.
     Slash {
+        /// Where, in bytes.
+        at: usize,
+    },
+    /// It is a tenant and has a tilde, which ends it in the category of a stream.
+    Tilde {
         /// Where, in bytes.
         at: usize,
     },
@@ -48,23 +59,52 @@ impl fmt::Display for NameFault {
                 write!(f, "a name has at most {NAME_BYTES_MAX} bytes, this one has {bytes}")
             }
             Self::ControlCharacter { at } => write!(f, "control character at byte {at}"),
-            Self::Slash { at } => write!(f, "a category has no slash, this one has one at byte {at}"),
+            Self::Slash { at } => write!(f, "it has no slash, this one has one at byte {at}"),
+            Self::Tilde { at } => write!(f, "it has no tilde, this one has one at byte {at}"),
         }
     }
 }
 
 /// Refuses `name` if it is no name for a `what`.
 pub(crate) fn check(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    check_up_to(NAME_BYTES_MAX, what, name)
+}
+
+/// Refuses `name` if it is no name for a `what`, before which there may be the name of a tenant.
+pub(crate) fn check_of_tenant(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    let bytes_max = if name.len() > NAME_BYTES_MAX && name.contains(TENANT_END) {
+        TENANTS_NAME_BYTES_MAX
+    } else {
+        NAME_BYTES_MAX
+    };
+    check_up_to(bytes_max, what, name)
+}
+
+fn check_up_to(bytes_max: usize, what: &'static str, name: &str) -> Result<(), InvalidName> {
     let fault = if name.is_empty() {
         NameFault::Empty
-    } else if name.len() > NAME_BYTES_MAX {
+    } else if name.len() > bytes_max {
         NameFault::TooLong { bytes: name.len() }
     } else if let Some(at) = control_character(name) {
         NameFault::ControlCharacter { at }
     } else {
         return Ok(());
     };
-    Err(InvalidName { what, name: name.chars().take(80).collect(), fault })
+    Err(invalid(what, name, fault))
+}
+
+/// Refuses `name` if it has a character that ends what it stands in.
+pub(crate) fn check_has_no(
+    end: char,
+    fault: impl FnOnce(usize) -> NameFault,
+    what: &'static str,
+    name: &str,
+) -> Result<(), InvalidName> {
+    name.find(end).map_or(Ok(()), |at| Err(invalid(what, name, fault(at))))
+}
+
+fn invalid(what: &'static str, name: &str, fault: NameFault) -> InvalidName {
+    InvalidName { what, name: name.chars().take(80).collect(), fault }
 }
 
 /// Where the first control character is, in bytes.

@@ -38,6 +38,11 @@ impl Partition {
         Self { subscription: subscription.into(), index, of }
     }
 
+    /// The same of another subscription.
+    pub(crate) fn of_subscription(&self, subscription: &str) -> Self {
+        Self { subscription: subscription.into(), ..*self }
+    }
+
     /// Of which subscription.
     pub fn subscription(&self) -> &str {
         &self.subscription

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::envelope::RecordedEvent;
 use crate::error::Invalid;
 use crate::event::EventName;
 use crate::tag::Tag;
+use crate::tenant::TenantId;
 
 /// How many items, names and tags a query may have in all. More would be a list, which belongs in an index of its own.
 const PARTS_MAX: usize = 1000;
@@ -27,6 +29,7 @@ const PARTS_MAX: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
     items: Vec<QueryItem>,
+    tenant: Option<TenantId>,
 }
 
 /// Events that have one of its names and all of its tags. Without names every name matches.
@@ -45,7 +48,7 @@ pub struct QueryItem {
 impl EventQuery {
     /// No events.
     pub const fn none() -> Self {
-        Self { items: Vec::new() }
+        Self { items: Vec::new(), tenant: None }
     }
 
     /// All events of the store.
@@ -55,7 +58,19 @@ impl EventQuery {
 
     /// The events that match `item`.
     pub fn of(item: QueryItem) -> Self {
-        Self { items: vec![item] }
+        Self { items: vec![item], tenant: None }
+    }
+
+    /// Of an item without tags only the events in streams of `tenant`. The tags of a tenant are its own, so an item that has some
+    /// finds no others anyway. [`Tenant`](crate::tenant::Tenant) asks with it.
+    pub(crate) fn within(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// In whose streams events are that match an item without tags; in any, if that is nobody.
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
     }
 
     /// And those that match this `item`.
@@ -76,17 +91,32 @@ impl EventQuery {
         &self.items
     }
 
-    /// Whether an event with this name and these tags is one of them.
+    /// Whether an event of the log is one of them.
+    pub fn finds(&self, event: &RecordedEvent) -> bool {
+        let is_in_reach = |item: &QueryItem| {
+            !item.tags.is_empty() || self.tenant.as_ref().is_none_or(|tenant| tenant.has(&event.stream))
+        };
+        let mut items = self.items.iter();
+        items.any(|item| is_in_reach(item) && item.matches(&event.name, &event.metadata.tags))
+    }
+
+    /// Whether an event with this name and these tags is one of them, if its stream is.
     pub fn matches(&self, name: &EventName, tags: &BTreeSet<Tag>) -> bool {
         self.items.iter().any(|item| item.matches(name, tags))
     }
 
-    /// The form in which stores hand it to their databases: an array of objects with `names` and `tags`.
+    /// The form in which stores hand it to their databases: an array of objects with `names` and `tags`; and, in those without tags, if
+    /// there is a tenant, [`tenant`](TenantId::outermost) and [`prefix`](TenantId::prefix).
     pub fn to_json(&self) -> serde_json::Value {
         let item = |item: &QueryItem| {
             let names: Vec<_> = item.names.iter().map(EventName::as_str).collect();
             let tags: Vec<_> = item.tags.iter().map(Tag::as_str).collect();
-            serde_json::json!({ "names": names, "tags": tags })
+            let mut json = serde_json::json!({ "names": names, "tags": tags });
+            if let Some(tenant) = self.tenant.as_ref().filter(|_| tags.is_empty()) {
+                json["tenant"] = tenant.outermost().into();
+                json["prefix"] = tenant.prefix().into();
+            }
+            json
         };
         self.items.iter().map(item).collect()
     }

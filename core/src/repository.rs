@@ -641,7 +641,7 @@ impl<A: Aggregate, C> Execute<'_, A, C> {
     /// Names the command, so that executing it again has no further effect and answers with the aggregate as it was
     /// right after the command; if its events were truncated since, with the aggregate as it is.
     pub fn command_id(mut self, id: CommandId) -> Self {
-        self.command_id = Some(id);
+        self.command_id = Some(id.of(self.repository.store.tenant()));
         self
     }
 

@@ -30,6 +30,7 @@ use crate::name;
 use crate::retention::is_reserved;
 use crate::snapshot::Snapshots;
 use crate::stream::{Expected, Position, StreamId, Version};
+use crate::tenant::TenantId;
 
 /// Where events are kept.
 ///
@@ -139,6 +140,11 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Where the store keeps snapshots; `None` if it keeps none. Then aggregates are loaded by all of their events.
     fn snapshots(&self) -> Option<&dyn Snapshots>;
+
+    /// Whose events the store has, if it is that of one [tenant](crate::tenant).
+    fn tenant(&self) -> Option<&TenantId> {
+        None
+    }
 }
 
 /// A shared store is a store.
@@ -180,6 +186,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         (**self).snapshots()
     }
+
+    fn tenant(&self) -> Option<&TenantId> {
+        (**self).tenant()
+    }
 }
 
 /// Events to be recorded together: for one stream, or atomically for several.
@@ -205,6 +215,11 @@ impl Append {
     /// `events` for `stream`, if it is as `expected`.
     pub fn to(stream: StreamId, expected: Expected, events: Vec<NewEvent>) -> Self {
         Self { streams: vec![StreamAppend { stream, expected, events }], condition: None }
+    }
+
+    /// No events, which no store takes.
+    pub(crate) const fn nothing() -> Self {
+        Self { streams: Vec::new(), condition: None }
     }
 
     /// And, in the same append, `events` for another `stream`.
@@ -585,6 +600,8 @@ pub struct CategoryPage {
 /// Which events pass: those that pass each of its parts, where an empty part lets everything pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// In streams of this tenant. Stores find them by an index, however many tenants there are.
+    pub tenant: Option<TenantId>,
     /// Of one of these categories.
     pub categories: Vec<String>,
     /// Of one of these streams.
@@ -598,7 +615,13 @@ pub struct Filter {
 impl Filter {
     /// Everything passes.
     pub const fn all() -> Self {
-        Self { categories: Vec::new(), streams: Vec::new(), names: Vec::new(), fields: BTreeMap::new() }
+        Self {
+            tenant: None,
+            categories: Vec::new(),
+            streams: Vec::new(),
+            names: Vec::new(),
+            fields: BTreeMap::new(),
+        }
     }
 
     /// Whether everything passes.
@@ -608,7 +631,8 @@ impl Filter {
 
     /// Whether `event` passes.
     pub fn passes(&self, event: &RecordedEvent) -> bool {
-        (self.categories.is_empty() || self.categories.iter().any(|c| c == event.stream.category()))
+        self.tenant.as_ref().is_none_or(|tenant| tenant.has(&event.stream))
+            && (self.categories.is_empty() || self.categories.iter().any(|c| c == event.stream.category()))
             && (self.streams.is_empty() || self.streams.contains(&event.stream))
             && (self.names.is_empty() || self.names.contains(&event.name))
             && self.fields.iter().all(|(name, value)| event.metadata.fields.get(name) == Some(value))

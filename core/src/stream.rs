@@ -23,8 +23,8 @@ use crate::name::{self, InvalidName, NameFault};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     text: Arc<str>,
-    /// Where the slash is. A category has at most 255 bytes, so this cannot overflow.
-    category_bytes: u8,
+    /// Where the slash is. A category has at most 255 bytes, and a tenant before it as many.
+    category_bytes: u16,
 }
 
 impl StreamId {
@@ -33,18 +33,12 @@ impl StreamId {
     /// # Errors
     ///
     /// [`InvalidName`] if a part is empty, has more than 255 bytes or a control character, or if the category has
-    /// a slash.
+    /// a slash. A category of a [tenant](crate::tenant) may have as many bytes more.
     pub fn new(category: &str, id: &str) -> Result<Self, InvalidName> {
-        name::check("category", category)?;
-        if let Some(at) = category.find('/') {
-            return Err(InvalidName {
-                what: "category",
-                name: category.chars().take(80).collect(),
-                fault: NameFault::Slash { at },
-            });
-        }
+        name::check_of_tenant("category", category)?;
+        name::check_has_no('/', |at| NameFault::Slash { at }, "category", category)?;
         name::check("stream id", id)?;
-        let category_bytes = u8::try_from(category.len()).expect("a name has at most 255 bytes");
+        let category_bytes = u16::try_from(category.len()).expect("a name has at most 511 bytes");
         // And not by `format!`, which is slower, because each row that is read has a stream.
         let mut text = String::with_capacity(category.len() + 1 + id.len());
         text.push_str(category);

@@ -29,10 +29,11 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// [`InvalidName`] if it is empty or has more than 255 bytes or a control character.
+    /// [`InvalidName`] if it is empty or has more than 255 bytes or a control character. A tag of a [tenant](crate::tenant) may have
+    /// as many bytes more.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
         let text = text.into();
-        name::check("tag", &text)?;
+        name::check_of_tenant("tag", &text)?;
         Ok(Self(text))
     }
 

@@ -85,6 +85,14 @@ impl Record {
         }
     }
 
+    /// In which stream it is, or was.
+    pub fn stream(&self) -> &StreamId {
+        match self {
+            Self::Live(event) | Self::Archived(event) => &event.stream,
+            Self::Erased(place) => &place.stream,
+        }
+    }
+
     /// How many bytes its payload has.
     pub fn payload_bytes(&self) -> usize {
         match self {

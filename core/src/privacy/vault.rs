@@ -27,6 +27,7 @@ use crate::store::{
     ReadStream, StreamPage, Uncommitted,
 };
 use crate::stream::{Expected, Position, StreamId, Version};
+use crate::tenant::TenantId;
 use crate::timer::{DueTimers, Timer, Timers};
 use crate::transfer::{Import, Record, Transfer, TransferError};
 
@@ -384,6 +385,10 @@ impl<S: EventStore> EventStore for Vault<S> {
     /// None: a state has in the clear what its events have sealed, and a snapshot of it would outlive the key.
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         None
+    }
+
+    fn tenant(&self) -> Option<&TenantId> {
+        self.store.tenant()
     }
 }
 

@@ -37,7 +37,7 @@ impl Condition {
         events: impl IntoIterator<Item = &'e RecordedEvent>,
     ) -> Self {
         let is_above = |event: &&RecordedEvent| event.position > settled.position;
-        let is_asked = |event: &&RecordedEvent| query.matches(&event.name, &event.metadata.tags);
+        let is_asked = |event: &&RecordedEvent| query.finds(event);
         let seen = events.into_iter().filter(is_above).filter(is_asked).map(|event| event.position).collect();
         Self { query, after: settled, seen }
     }
@@ -46,7 +46,7 @@ impl Condition {
     pub fn is_broken_by(&self, event: &RecordedEvent) -> bool {
         event.position > self.after.position
             && self.seen.binary_search(&event.position).is_err()
-            && self.query.matches(&event.name, &event.metadata.tags)
+            && self.query.finds(event)
     }
 
     /// The form in which stores hand it to their databases: an object with `query`, see [`EventQuery::to_json`]; `after`, a
