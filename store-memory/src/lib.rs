@@ -27,7 +27,7 @@ use factum_core::store::{
 };
 use factum_core::{
     Advance, AppendError, Checkpoint, EventId, EventQuery, EventStore, Partition, Position, QueryItem,
-    RecordedEvent, Snapshots, StoreError, StreamId, Tag, Transactional, Version,
+    RecordedEvent, Snapshots, StoreError, StreamId, Tag, TenantId, Transactional, Version,
 };
 
 pub use self::keys::MemoryKeys;
@@ -59,6 +59,8 @@ struct Log {
     ids: HashMap<EventId, usize>,
     /// The events that were recorded with a tag.
     tagged: HashMap<Tag, Vec<usize>>,
+    /// The events in streams of a tenant, and of its tenants.
+    tenants: HashMap<String, Vec<usize>>,
     /// How many times a stream was deleted, archived, restored or truncated.
     changes: u64,
     /// What is kept for subscriptions.
@@ -133,7 +135,11 @@ impl EventStore for MemoryStore {
         let after = log.checkpoint_at(read.after.position);
         read.after.check(after.event_id, "read")?;
         let first = log.index_after(after.position);
-        let rest = (first..log.events.len()).filter(|at| !log.erased.contains(at)).map(|at| &log.events[at]);
+        let rest: Box<dyn Iterator<Item = usize> + Send> = match &read.filter.tenant {
+            Some(tenant) => Box::new(not_before(first, log.of_tenant(tenant)).iter().copied()),
+            None => Box::new(first..log.events.len()),
+        };
+        let rest = rest.filter(|at| !log.erased.contains(at)).map(|at| &log.events[at]);
         let (events, end) = page(rest, |event| read.filter.passes(event), read.limit, read.bytes);
         let checkpoint = match (events.last(), end) {
             (Some(last), false) => Checkpoint::from(last),
@@ -260,6 +266,11 @@ impl Transactional for MemoryStore {
     }
 }
 
+/// What comes in a list of indices, which grow, from this one on.
+fn not_before(first: usize, list: &[usize]) -> &[usize] {
+    &list[list.partition_point(|&at| at < first)..]
+}
+
 fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
@@ -338,8 +349,16 @@ impl Log {
         for tag in &event.metadata.tags {
             self.tagged.entry(tag.clone()).or_default().push(at);
         }
+        if let Some((tenant, _)) = TenantId::of(&event.stream) {
+            self.tenants.entry(tenant.to_string()).or_default().push(at);
+        }
         self.streams.entry(event.stream.clone()).or_default().places.push(at);
         self.events.push(event);
+    }
+
+    /// Among these are all that a tenant has.
+    fn of_tenant(&self, tenant: &TenantId) -> &[usize] {
+        self.tenants.get(tenant.outermost()).map_or(&[], Vec::as_slice)
     }
 
     /// The checkpoint of a reader that has seen everything up to `position`.
@@ -360,17 +379,19 @@ impl Log {
         after: Position,
     ) -> impl Iterator<Item = &'a RecordedEvent> {
         let first = self.index_after(after);
-        let tagged: Option<Vec<_>> = query.items().iter().map(|item| self.rarest_tag(item)).collect();
-        let candidates: Box<dyn Iterator<Item = usize>> = match tagged {
+        // An item without tags may match anything that its tenant has, or that anybody has.
+        let of_item =
+            |item| self.rarest_tag(item).or_else(|| query.tenant().map(|tenant| self.of_tenant(tenant)));
+        let lists: Option<Vec<_>> = query.items().iter().map(of_item).collect();
+        let candidates: Box<dyn Iterator<Item = usize>> = match lists {
             Some(lists) => {
-                let rest = lists.iter().flat_map(|list| &list[list.partition_point(|&at| at < first)..]);
+                let rest = lists.iter().flat_map(|list| not_before(first, list));
                 Box::new(rest.copied().collect::<BTreeSet<_>>().into_iter())
             }
-            // An item without tags may match anything.
             None => Box::new(first..self.events.len()),
         };
         let left = candidates.filter(|at| !self.erased.contains(at)).map(|at| &self.events[at]);
-        left.filter(|event| query.matches(&event.name, &event.metadata.tags))
+        left.filter(|event| query.finds(event))
     }
 
     /// The events with that tag of the item which the fewest have; `None` if it has no tags.
