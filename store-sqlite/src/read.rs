@@ -18,6 +18,9 @@ use crate::script::{self, Values};
 /// page's walk takes about 1.5 ms.
 const WINDOW: u64 = 20_000;
 
+/// How many events of a tenant a read with a filter looks at, at most. Each is one look at an index.
+const TENANT_WINDOW: i64 = 2_000;
+
 /// How long a write of another process can go unnoticed by those who wait. A look takes about 50 µs, however many wait.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -117,23 +120,29 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
     let ReadAll { after: Checkpoint { position: after, .. }, filter, .. } = read;
     let limit = database.wanted(read.limit, read.bytes);
     let values = Values::default().and(column(after.0)).and(rows_max(limit));
-    let (rows, looked_at) = if filter.is_all() {
-        (select(database, include_str!("sql/read_all.sql"), values.done()).await?, u64::MAX)
-    } else {
-        let window_end = after.0.saturating_add(WINDOW);
-        let values = values
-            .and(column(window_end))
+    let parts = |values: Values| {
+        values
             .and(json_categories(&filter))
             .and(json_streams(&filter))
             .and(json_names(&filter))
             .and((!filter.fields.is_empty()).then(|| json!(filter.fields).to_string()))
-            .done();
+    };
+    let (rows, looked_at) = if let Some(tenant) = &filter.tenant {
+        let is_whole = Filter { tenant: None, ..filter.clone() }.is_all();
+        let window = if is_whole { rows_max(limit) } else { TENANT_WINDOW };
+        let values = parts(values.and(window)).and(tenant.outermost()).and(tenant.prefix()).done();
+        (select(database, include_str!("sql/read_all_of_tenant.sql"), values).await?, u64::MAX)
+    } else if filter.is_all() {
+        (select(database, include_str!("sql/read_all.sql"), values.done()).await?, u64::MAX)
+    } else {
+        let window_end = after.0.saturating_add(WINDOW);
+        let values = parts(values.and(column(window_end))).done();
         (select(database, include_str!("sql/read_all_filtered.sql"), values).await?, window_end)
     };
     let Some((bounds, rows)) = rows.split_last() else {
         return Err(StoreError::because(StoreErrorKind::Corrupt, "read", "no answer to a read of the feed"));
     };
-    let Bounds { head, at_begin, at_window_end } = row::bounds(bounds)?;
+    let Bounds { head, at_begin, at_window_end, window_end } = row::bounds(bounds)?;
     read.after.check(at_begin, "read")?;
     let mut recent = Recent::default();
     let events = rows.iter().map(|row| row::event(row, &mut recent));
@@ -142,7 +151,7 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         events.is_sorted_by_key(|event| event.position),
         "SQLite runs the parts of UNION ALL in turn"
     );
-    let end_of_window = head.min(Position(looked_at));
+    let end_of_window = head.min(window_end.unwrap_or(Position(looked_at)));
     let checkpoint = match events.last() {
         Some(last) if is_cut || events.len() == limit || last.position == end_of_window => {
             Checkpoint::from(last)

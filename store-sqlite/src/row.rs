@@ -36,12 +36,16 @@ pub(crate) struct Bounds {
     pub(crate) at_begin: Option<EventId>,
     /// The last event at or below where a filtered read looked.
     pub(crate) at_window_end: Option<EventId>,
+    /// Where that is, if the reader does not know.
+    pub(crate) window_end: Option<Position>,
 }
 
 pub(crate) fn bounds(row: &SqliteRow) -> Result<Bounds, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
     let head = Position(read.number(0, "position")?);
-    Ok(Bounds { head, at_begin: read.optional_id(1)?, at_window_end: read.optional_id(8)? })
+    let has_end = read.column::<Option<i64>>(2, "version")?.is_some();
+    let window_end = if has_end { Some(Position(read.number(2, "version")?)) } else { None };
+    Ok(Bounds { head, at_begin: read.optional_id(1)?, at_window_end: read.optional_id(8)?, window_end })
 }
 
 /// The event of a row of `read_stream.sql`, which is one of `stream`.

@@ -5,8 +5,9 @@ WITH RECURSIVE
 condition (place, condition, after) AS (
     SELECT key, value, value ->> 'after' FROM json_each(?3)
 ),
-item (place, condition, after, item, tag) AS (
-    SELECT c.place, c.condition, c.after, i.value, i.value -> 'tags' ->> 0
+item (place, condition, after, item, tag, tenant, prefix) AS (
+    SELECT
+        c.place, c.condition, c.after, i.value, i.value -> 'tags' ->> 0, i.value ->> 'tenant', i.value ->> 'prefix'
     FROM condition AS c
     CROSS JOIN json_each(c.condition, '$.query') AS i
 ),
@@ -69,7 +70,7 @@ found (place, position) AS (
             LIMIT 1
         )
     FROM item AS i
-    WHERE i.tag IS NULL
+    WHERE i.tag IS NULL AND i.tenant IS NULL
     UNION ALL
     SELECT
         i.place,
@@ -87,7 +88,46 @@ found (place, position) AS (
             LIMIT 1
         )
     FROM item AS i
-    WHERE i.tag IS NULL
+    WHERE i.tag IS NULL AND i.tenant IS NULL
+    UNION ALL
+    SELECT
+        i.place,
+        (
+            SELECT e.position
+            FROM factum_events AS e
+            WHERE e.tenant = i.tenant
+              AND substr(e.category, 1, length(i.prefix)) = i.prefix
+              AND e.position > i.after
+              AND e.position NOT IN (SELECT value FROM json_each(i.condition, '$.seen'))
+              AND (
+                  json_array_length(i.item, '$.names') = 0
+                  OR e.name IN (SELECT value FROM json_each(i.item, '$.names'))
+              )
+            ORDER BY e.position
+            LIMIT 1
+        )
+    FROM item AS i
+    WHERE i.tag IS NULL AND i.tenant IS NOT NULL
+    UNION ALL
+    SELECT
+        i.place,
+        (
+            SELECT e.position
+            FROM factum_archive AS e
+            WHERE e.tenant = i.tenant
+              AND substr(e.category, 1, length(i.prefix)) = i.prefix
+              AND e.position > i.after
+              AND e.name IS NOT NULL
+              AND e.position NOT IN (SELECT value FROM json_each(i.condition, '$.seen'))
+              AND (
+                  json_array_length(i.item, '$.names') = 0
+                  OR e.name IN (SELECT value FROM json_each(i.item, '$.names'))
+              )
+            ORDER BY e.position
+            LIMIT 1
+        )
+    FROM item AS i
+    WHERE i.tag IS NULL AND i.tenant IS NOT NULL
 ),
 first (place, after, position) AS MATERIALIZED (
     SELECT c.place, c.after, (SELECT min(f.position) FROM found AS f WHERE f.place = c.place) FROM condition AS c

@@ -1,8 +1,9 @@
 -- The events that match a query.
--- ?1: the query, a JSON array of objects with `names` and `tags`; ?2: after this position; ?3: the most rows.
+-- ?1: the query, a JSON array of objects with `names` and `tags`; where only what a tenant has is meant, also
+-- `tenant`, the outermost, and `prefix`, what categories begin with. ?2: after this position; ?3: the most rows.
 WITH RECURSIVE
-item (item, tag) AS (
-    SELECT value, value -> 'tags' ->> 0 FROM json_each(?1)
+item (item, tag, tenant, prefix) AS (
+    SELECT value, value -> 'tags' ->> 0, value ->> 'tenant', value ->> 'prefix' FROM json_each(?1)
 ),
 -- For an item without names, those that the events with its first tag have: one look at the tree for each.
 named (item, tag, name) AS (
@@ -40,6 +41,7 @@ found (position) AS MATERIALIZED (
     FROM item AS i
     CROSS JOIN factum_events AS e INDEXED BY factum_events_feed
     WHERE i.tag IS NULL
+      AND i.tenant IS NULL
       AND e.position > ?2
       AND (json_array_length(i.item, '$.names') = 0 OR e.name IN (SELECT value FROM json_each(i.item, '$.names')))
     UNION
@@ -47,6 +49,26 @@ found (position) AS MATERIALIZED (
     FROM item AS i
     CROSS JOIN factum_archive AS e
     WHERE i.tag IS NULL
+      AND i.tenant IS NULL
+      AND e.position > ?2
+      AND e.name IS NOT NULL
+      AND (json_array_length(i.item, '$.names') = 0 OR e.name IN (SELECT value FROM json_each(i.item, '$.names')))
+    UNION
+    SELECT e.position
+    FROM item AS i
+    CROSS JOIN factum_events AS e
+    WHERE i.tag IS NULL
+      AND e.tenant = i.tenant
+      AND substr(e.category, 1, length(i.prefix)) = i.prefix
+      AND e.position > ?2
+      AND (json_array_length(i.item, '$.names') = 0 OR e.name IN (SELECT value FROM json_each(i.item, '$.names')))
+    UNION
+    SELECT e.position
+    FROM item AS i
+    CROSS JOIN factum_archive AS e
+    WHERE i.tag IS NULL
+      AND e.tenant = i.tenant
+      AND substr(e.category, 1, length(i.prefix)) = i.prefix
       AND e.position > ?2
       AND e.name IS NOT NULL
       AND (json_array_length(i.item, '$.names') = 0 OR e.name IN (SELECT value FROM json_each(i.item, '$.names')))

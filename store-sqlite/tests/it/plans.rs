@@ -71,6 +71,16 @@ const READ_ALL_FILTERED: Statement = statement!("read_all_filtered", 2:
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
+/// Of a tenant's events, those that were found are sorted, which are no more than a window.
+const READ_ALL_OF_TENANT: Statement = statement!("read_all_of_tenant", 4:
+    "SEARCH factum_events USING INDEX factum_events_tenant (tenant=? AND position>?)",
+    "SEARCH factum_archive USING INDEX factum_archive_tenant (tenant=? AND position>?)",
+    "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+    "SEARCH found",
+    "SEARCH factum_events USING COVERING INDEX factum_events_feed",
+    "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
+    "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
+);
 const READ_CATEGORY: Statement = statement!("read_category", 0:
     "SEARCH factum_events USING COVERING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream>?)",
     "SEARCH e USING COVERING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream>?)",
@@ -123,7 +133,10 @@ async fn plan(connection: &mut SqliteConnection, statement: &Statement) -> Vec<S
 }
 
 /// What walks through something, and may: what is in the arguments, or a row or two that were found before.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 12] = [
+    // What was found of a tenant's events, up to a limit.
+    "SCAN found",
+    "SCAN bounds",
     // The one state that a stream is read from.
     "SCAN known",
     "SCAN start",
@@ -217,7 +230,7 @@ async fn archived_streams_are_read_in_the_order_of_an_index() {
 
 #[tokio::test]
 async fn the_feed_is_read_by_an_index() {
-    assert_all_planned(&[READ_ALL, READ_ALL_FILTERED]).await;
+    assert_all_planned(&[READ_ALL, READ_ALL_FILTERED, READ_ALL_OF_TENANT]).await;
 }
 
 #[tokio::test]
