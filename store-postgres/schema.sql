@@ -43,6 +43,12 @@ CREATE TABLE factum_archive (
         CHECK (num_nonnulls(schema_version, name, codec, payload, metadata) IN (0, 5))
 );
 
+CREATE INDEX factum_events_tenant ON factum_events (split_part(category, '~', 1), position)
+WHERE strpos(category, '~') > 0;
+
+CREATE INDEX factum_archive_tenant ON factum_archive (split_part(category, '~', 1), position)
+WHERE strpos(category, '~') > 0;
+
 CREATE TABLE factum_tags (
     tag      text   NOT NULL COLLATE "C",
     name     text   NOT NULL COLLATE "C",
@@ -248,6 +254,46 @@ BEGIN
 END
 $$;
 
+-- The first events of a tenant after a position and up to another, in any order.
+CREATE FUNCTION factum_of_tenant(tenant text, prefix text, after bigint, up_to bigint, most bigint)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+-- What the statistics say of a table that has just begun to grow is not worth a plan.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT e.position
+    FROM (
+        (
+            SELECT position
+            FROM factum_events
+            WHERE strpos(category, '~') > 0 AND split_part(category, '~', 1) = tenant
+                AND starts_with(category, prefix)
+                AND position > after AND position <= up_to
+            ORDER BY position
+            LIMIT most
+        )
+        UNION ALL
+        (
+            SELECT position
+            FROM factum_archive
+            WHERE strpos(category, '~') > 0 AND split_part(category, '~', 1) = tenant
+                AND starts_with(category, prefix)
+                AND position > after AND position <= up_to AND name IS NOT NULL
+            ORDER BY position
+            LIMIT most
+        )
+    ) AS e
+    ORDER BY e.position
+    LIMIT most;
+END
+$$;
+
 CREATE FUNCTION factum_matching(query jsonb, after bigint, most integer) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE
 -- What the statistics say of a table that has just begun to grow is not worth a plan.
@@ -273,6 +319,34 @@ BEGIN
             FOREACH of_name IN ARRAY of_names LOOP
                 RETURN QUERY SELECT factum_tagged(of_tags, of_name, after, most);
             END LOOP;
+        ELSIF item ? 'tenant' THEN
+            RETURN QUERY
+            SELECT e.position
+            FROM (
+                (
+                    SELECT position
+                    FROM factum_events
+                    WHERE strpos(category, '~') > 0 AND split_part(category, '~', 1) = item ->> 'tenant'
+                        AND starts_with(category, item ->> 'prefix')
+                        AND position > after
+                        AND (cardinality(of_names) = 0 OR name = ANY (of_names))
+                    ORDER BY position
+                    LIMIT most
+                )
+                UNION ALL
+                (
+                    SELECT position
+                    FROM factum_archive
+                    WHERE strpos(category, '~') > 0 AND split_part(category, '~', 1) = item ->> 'tenant'
+                        AND starts_with(category, item ->> 'prefix')
+                        AND position > after AND name IS NOT NULL
+                        AND (cardinality(of_names) = 0 OR name = ANY (of_names))
+                    ORDER BY position
+                    LIMIT most
+                )
+            ) AS e
+            ORDER BY e.position
+            LIMIT most;
         ELSE
             RETURN QUERY
             SELECT e.position

@@ -26,6 +26,9 @@ const WAIT: &str = "wait";
 /// for a page that nothing passes to come at once.
 const WINDOW: i64 = 20_000;
 
+/// How many events of a tenant a page with a filter looks at, at most. Each is one look at an index.
+const TENANT_WINDOW: i64 = 2_000;
+
 /// And one without a filter: more than any page can hold, and few enough to be added to any position.
 const WINDOW_MAX: i64 = 1 << 40;
 
@@ -197,25 +200,45 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let ReadAll { after: Checkpoint { position: after, event_id: after_id }, filter, .. } = read;
     let budget = Budget::new(read.limit, read.bytes, &database.payload_bytes);
     let limit = budget.rows();
-    // Without a filter the window is no larger than it has to be, because Postgres may choose to sort all of it.
-    let window = if filter.is_all() { limit_column(limit).min(WINDOW_MAX) } else { WINDOW };
     let columns = FilterColumns::of(filter);
     let mut lease = database.lease(READ).await?;
     let ticket = database.tracker.ticket();
-    let rows = sqlx::query_file!(
-        "src/sql/read_all.sql",
-        column(ticket.settled),
-        column(after.0),
-        window,
-        columns.categories.as_deref() as Option<&[&str]>,
-        columns.stream_categories.as_deref() as Option<&[&str]>,
-        columns.stream_ids.as_deref() as Option<&[&str]>,
-        columns.names.as_deref() as Option<&[&str]>,
-        columns.fields,
-        limit_column(limit),
-        after_id.is_some(),
-    );
-    let mut rows = lease.fetch_many(Prepared(rows));
+    let mut rows = if let Some(tenant) = &filter.tenant {
+        let is_whole = Filter { tenant: None, ..filter.clone() }.is_all();
+        let rows = sqlx::query_file!(
+            "src/sql/read_all_of_tenant.sql",
+            column(ticket.settled),
+            column(after.0),
+            if is_whole { limit_column(limit) } else { TENANT_WINDOW },
+            columns.categories.as_deref() as Option<&[&str]>,
+            columns.stream_categories.as_deref() as Option<&[&str]>,
+            columns.stream_ids.as_deref() as Option<&[&str]>,
+            columns.names.as_deref() as Option<&[&str]>,
+            columns.fields,
+            limit_column(limit),
+            after_id.is_some(),
+            tenant.outermost(),
+            tenant.prefix(),
+        );
+        lease.fetch_many(Prepared(rows))
+    } else {
+        // Without a filter the window is no larger than it has to be, because Postgres may choose to sort all of it.
+        let window = if filter.is_all() { limit_column(limit).min(WINDOW_MAX) } else { WINDOW };
+        let rows = sqlx::query_file!(
+            "src/sql/read_all.sql",
+            column(ticket.settled),
+            column(after.0),
+            window,
+            columns.categories.as_deref() as Option<&[&str]>,
+            columns.stream_categories.as_deref() as Option<&[&str]>,
+            columns.stream_ids.as_deref() as Option<&[&str]>,
+            columns.names.as_deref() as Option<&[&str]>,
+            columns.fields,
+            limit_column(limit),
+            after_id.is_some(),
+        );
+        lease.fetch_many(Prepared(rows))
+    };
     let first = database.within(READ, page::next(&mut rows)).await?;
     let first = first.ok_or_else(|| Fault::Headless.during(READ))?;
     let bounds = Bounds::of(&first).map_err(|error| store_error(READ, error))?;
@@ -323,7 +346,7 @@ pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), Sto
     settle(database, WAIT, after, deadline).await.map(drop)
 }
 
-/// The first row of `read_all.sql`.
+/// The first row of `read_all.sql`, and of `read_all_of_tenant.sql`.
 struct Bounds {
     head: Head,
     /// Up to here this page looks.

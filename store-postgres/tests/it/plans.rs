@@ -166,6 +166,42 @@ async fn the_feed_is_read_by_an_index() {
     assert_all_indexed(&database().await, &[READ_ALL]).await;
 }
 
+/// How many events the transactions of this session have read, that are not told to the server yet.
+async fn rows_read(connection: &mut PgConnection) -> i64 {
+    let rows = "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables
+                WHERE relname IN ('factum_events', 'factum_archive')";
+    ask(connection, rows).await
+}
+
+#[tokio::test]
+async fn what_a_tenant_has_is_found_by_an_index() {
+    let database = database().await;
+    let mut connection = stranger(&database).await;
+    fill(&mut connection).await;
+    let others = "INSERT INTO factum_events (position, event_id, category, stream, version, name, schema_version, codec,
+                                             payload, metadata, recorded_at)
+                  SELECT nextval('factum_position'), gen_random_uuid(), 't' || n % 500 || '~order', n, 1, 'tested', 1,
+                         'json', '{}', '{}', now()
+                  FROM generate_series(1, 20000) AS n";
+    run(&mut connection, others).await;
+    for is_known in [false, true] {
+        if is_known {
+            run(&mut connection, "ANALYZE").await;
+        }
+        for question in [
+            "SELECT count(*) FROM factum_of_tenant('t7', 't7~', 0, 1000000, 1000)",
+            r#"SELECT count(*) FROM factum_matching('[{"names": [], "tags": [], "tenant": "t7", "prefix": "t7~"}]', 0, 1000)"#,
+        ] {
+            run(&mut connection, "BEGIN").await;
+            let before = rows_read(&mut connection).await;
+            let found: i64 = ask(&mut connection, question).await;
+            let looks = rows_read(&mut connection).await - before;
+            run(&mut connection, "COMMIT").await;
+            assert_eq!((found, looks), (40, 40), "{question} looks at nobody else's events");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_the_feed_is_found_by_an_index() {
     assert_all_indexed(&database().await, &[HEAD]).await;
