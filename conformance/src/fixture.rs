@@ -1,11 +1,12 @@
 //! What a store's author supplies: a way to an empty store, and to its data again.
 
 use std::any::type_name;
+use std::fmt;
 
 use factum_core::retention::Retention;
 use factum_core::store::Limits;
 use factum_core::transfer::Transfer;
-use factum_core::{EventStore, Timers, Transactional};
+use factum_core::{EventStore, Tenant, TenantId, Tenants, Timers, Transactional};
 
 /// A store to be held to its promises, and whatever keeps it alive: a temporary directory, a database of its own.
 ///
@@ -49,6 +50,56 @@ pub trait Fixture: Sized + Send + Sync + 'static {
     /// The notes of all [`work`](Fixture::work) that was committed, in any order.
     fn work_done(&self) -> impl Future<Output = Vec<String>> + Send {
         async { lacks::<Self, Vec<String>>("work_done", "work") }
+    }
+}
+
+/// The store of one tenant in that of `F`: it keeps the promises that the store keeps.
+pub struct OfTenant<F: Fixture> {
+    fixture: F,
+    store: Tenant<F::Store>,
+}
+
+impl<F: Fixture> OfTenant<F> {
+    fn of(fixture: F) -> Self {
+        let id = TenantId::new("acme").expect("promises use valid names");
+        let store = Tenants::new(fixture.store().clone()).tenant(id);
+        Self { fixture, store }
+    }
+}
+
+impl<F: Fixture> fmt::Debug for OfTenant<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfTenant").field("id", self.store.id()).finish_non_exhaustive()
+    }
+}
+
+impl<F: Fixture> Fixture for OfTenant<F> {
+    type Store = Tenant<F::Store>;
+
+    async fn empty() -> Self {
+        Self::of(F::empty().await)
+    }
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    fn limits(&self) -> Limits {
+        self.fixture.limits()
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { fixture, store } = self;
+        drop(store);
+        Self::of(fixture.reopen().await)
+    }
+
+    async fn work(&self, tx: &mut Tx<Self>, note: &str) {
+        self.fixture.work(tx, note).await;
+    }
+
+    async fn work_done(&self) -> Vec<String> {
+        self.fixture.work_done().await
     }
 }
 

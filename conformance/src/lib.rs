@@ -101,6 +101,7 @@ mod retention;
 mod seen;
 mod snapshot;
 mod stall;
+mod tenant;
 mod timer;
 mod transaction;
 mod transfer;
@@ -110,7 +111,7 @@ mod wait;
 #[doc(hidden)]
 pub mod __private;
 
-pub use self::fixture::{Fixture, Tx};
+pub use self::fixture::{Fixture, OfTenant, Tx};
 pub use self::transfer::copy_from_to;
 
 /// The promises, in a module for every area: functions that panic if the store of the fixture breaks them.

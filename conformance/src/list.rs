@@ -409,6 +409,16 @@ macro_rules! __promises {
                 repositories_load_what_is_left,
                 random_histories_have_one_state,
             }
+            /// Tenants: each has its own alone.
+            tenant [] {
+                the_feed_of_a_tenant_is_its_part_of_the_whole,
+                a_tenant_finds_its_own_alone,
+                a_query_of_a_tenant_finds_its_own_alone,
+                a_condition_is_about_one_tenant,
+                what_is_kept_for_subscriptions_is_one_tenants,
+                an_id_of_another_tenant_is_refused,
+                a_tenant_moves_to_a_store_of_its_own,
+            }
             /// Random histories, beside a store in a `Vec`.
             model [] {
                 random_histories_are_answered_as_by_the_model,

@@ -32,3 +32,11 @@ impl Fixture for Memory {
 }
 
 conformance!(Memory, without(durable: "lives in memory"));
+
+mod of_a_tenant {
+    use factum_conformance::OfTenant;
+
+    use super::*;
+
+    conformance!(OfTenant<Memory>, without(durable: "lives in memory"));
+}

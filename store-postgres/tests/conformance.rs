@@ -45,3 +45,11 @@ impl Fixture for OnPostgres {
 }
 
 conformance!(OnPostgres);
+
+mod of_a_tenant {
+    use factum_conformance::OfTenant;
+
+    use super::*;
+
+    conformance!(OfTenant<OnPostgres>);
+}

@@ -52,3 +52,11 @@ impl Fixture for Sqlite {
 }
 
 conformance!(Sqlite);
+
+mod of_a_tenant {
+    use factum_conformance::OfTenant;
+
+    use super::*;
+
+    conformance!(OfTenant<Sqlite>);
+}

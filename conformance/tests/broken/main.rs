@@ -15,7 +15,8 @@ use std::time::Duration;
 use factum_conformance::{__private, NAMES, promises};
 
 use crate::faults::{
-    append, concurrency, condition, idempotence, payload, progress, read, sharing, snapshot, stall, whole,
+    append, concurrency, condition, idempotence, payload, progress, read, sharing, snapshot, stall, tenant,
+    whole,
 };
 use crate::store::{Broken, Fault};
 
@@ -64,6 +65,16 @@ fn every_promise_catches_a_broken_store() {
 }
 
 caught! {
+    ignores_the_tenant: tenant::IgnoresTheTenant => tenant::the_feed_of_a_tenant_is_its_part_of_the_whole;
+    forgets_what_says_that_a_stream_is_gone: tenant::ForgetsWhatSaysThatAStreamIsGone =>
+        tenant::the_feed_of_a_tenant_is_its_part_of_the_whole;
+    ignores_the_case_of_tenants: tenant::IgnoresTheCaseOfTenants => tenant::a_tenant_finds_its_own_alone;
+    keeps_one_subscription: tenant::KeepsOneSubscription =>
+        tenant::what_is_kept_for_subscriptions_is_one_tenants;
+    forgets_the_tenant: condition::ForgetsTheTenant =>
+        tenant::a_query_of_a_tenant_finds_its_own_alone
+        tenant::a_condition_is_about_one_tenant;
+
     repeats_the_last_of_the_state: snapshot::RepeatsTheLastOfTheState =>
         snapshot::a_snapshot_comes_back_with_what_followed
         snapshot::a_state_that_stands_on_nothing_falls
@@ -307,6 +318,7 @@ caught! {
         idempotence::ids_spread_over_other_streams_are_refused
         model::random_histories_are_answered_as_by_the_model;
     keeps_ids_by_stream: idempotence::KeepsIdsByStream =>
+        tenant::an_id_of_another_tenant_is_refused
         idempotence::ids_of_another_stream_are_refused
         idempotence::ids_spread_over_other_streams_are_refused
         model::random_histories_are_answered_as_by_the_model;
@@ -703,6 +715,7 @@ caught! {
         transfer::a_copy_is_the_same_store
         transfer::a_copy_knows_erased_ids
         transfer::an_import_needs_an_empty_store
+        tenant::a_tenant_moves_to_a_store_of_its_own
         transfer::records_that_are_no_log_are_refused
         transfer::an_import_happens_whole_or_not_at_all;
     imports_over_what_is_there: whole::ImportsOverWhatIsThere =>

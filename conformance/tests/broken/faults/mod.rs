@@ -10,4 +10,5 @@ pub(crate) mod read;
 pub(crate) mod sharing;
 pub(crate) mod snapshot;
 pub(crate) mod stall;
+pub(crate) mod tenant;
 pub(crate) mod whole;
