@@ -73,6 +73,8 @@ mod key_store;
 mod members;
 mod personal;
 #[cfg(feature = "privacy")]
+mod scope;
+#[cfg(feature = "privacy")]
 mod seal;
 #[cfg(feature = "privacy")]
 mod vault;

@@ -239,9 +239,11 @@ impl Append {
     #[cfg(feature = "privacy")]
     pub(crate) fn try_map(
         mut self,
-        mut change: impl FnMut(&mut NewEvent) -> Result<(), Invalid>,
+        mut change: impl FnMut(&StreamId, &mut NewEvent) -> Result<(), Invalid>,
     ) -> Result<Self, Invalid> {
-        self.streams.iter_mut().flat_map(|part| &mut part.events).try_for_each(&mut change)?;
+        for StreamAppend { stream, events, .. } in &mut self.streams {
+            events.iter_mut().try_for_each(|event| change(stream, event))?;
+        }
         Ok(self)
     }
 

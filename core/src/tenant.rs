@@ -14,14 +14,14 @@
 //! # #[event(name = "order.placed")]
 //! # struct OrderPlaced { total: u64 }
 //! # #[derive(Aggregate, Default)]
-//! # #[aggregate(category = "order", id = String, events(OrderPlaced))]
+//! # #[aggregate(category = "order", id = u64, event = OrderPlaced)]
 //! # struct Order { total: u64 }
-//! # impl Apply<OrderPlaced> for Order { fn apply(&mut self, event: &OrderPlaced) { self.total = event.total; } }
+//! # impl Apply<OrderPlaced> for Order { fn apply(&mut self, event: OrderPlaced) { self.total = event.total; } }
 //! # struct PlaceOrder { total: u64 }
 //! # impl Handle<PlaceOrder> for Order {
 //! #     type Error = std::convert::Infallible;
-//! #     fn handle(&self, command: &PlaceOrder) -> Result<Events<OrderEvent>, Self::Error> {
-//! #         Ok(factum::events![OrderPlaced { total: command.total }])
+//! #     fn handle(&self, command: &PlaceOrder) -> Result<Events<OrderPlaced>, Self::Error> {
+//! #         Ok(Events::one(OrderPlaced { total: command.total }))
 //! #     }
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
@@ -31,9 +31,9 @@
 //! let acme = Repository::<Order>::new(store.tenant(TenantId::new("acme")?));
 //! let globex = Repository::<Order>::new(store.tenant(TenantId::new("globex")?));
 //!
-//! acme.execute("7", PlaceOrder { total: 100 }).await?;
-//! assert_eq!(acme.load("7").await?.total, 100);
-//! assert!(globex.load("7").await.is_err(), "another tenant has no such order");
+//! acme.execute(&7, PlaceOrder { total: 100 }).await?;
+//! assert_eq!(acme.load(&7).await?.total, 100);
+//! assert!(globex.find(&7).await?.is_none(), "another tenant has no such order");
 //! # Ok(())
 //! # }
 //! ```

@@ -29,6 +29,7 @@ mod slow;
 mod snapshots;
 mod splits;
 mod subscribe;
+mod tenants;
 mod upcasts;
 mod watched;
 mod whole;

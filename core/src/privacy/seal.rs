@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use super::key::SubjectKey;
 use super::members::{members, replace};
 use super::personal::{Marked, Personal};
+use super::scope::Scope;
 use crate::codec::{Codec, Sealing, Stored};
 use crate::envelope::{NewEvent, RecordedEvent};
 use crate::error::{BoxError, Invalid};
@@ -31,6 +32,7 @@ pub(super) enum KeyState {
     Forgotten(u32),
 }
 
+/// By the names of their rows.
 pub(super) type Keys = HashMap<String, KeyState>;
 
 /// The tag by which events about a subject are found.
@@ -48,7 +50,7 @@ pub(super) fn subjects_of(event: &NewEvent) -> Result<Vec<String>, Invalid> {
 }
 
 /// Seals what is personal in a new event. Whose key is not there is an error, or gets the fallback if `blank` says so.
-pub(super) fn seal(event: &mut NewEvent, keys: &Keys, blank: bool) -> Result<(), Invalid> {
+pub(super) fn seal(event: &mut NewEvent, scope: &Scope, keys: &Keys, blank: bool) -> Result<(), Invalid> {
     if !Sealing::is_personal(&event.codec) {
         return Ok(());
     }
@@ -75,9 +77,9 @@ pub(super) fn seal(event: &mut NewEvent, keys: &Keys, blank: bool) -> Result<(),
             }
             continue;
         };
-        let new = match keys.get(&personal.subject) {
+        let new = match keys.get(&scope.row(&personal.subject)) {
             Some(KeyState::There(generation, key)) => {
-                tags.push(tag_of(&personal.subject)?);
+                tags.push(scope.tag(&personal.subject)?);
                 let bound_to =
                     bound_to(event.id, &event.name, codec, personal, *generation).map_err(fault)?;
                 let text = text_of(personal, *generation, &key.seal(value, &bound_to)).map_err(fault)?;
@@ -149,10 +151,10 @@ impl Sealed {
 
     /// Puts the values in the clear in `event`, and the fallback where the subject was forgotten. If that cannot be done, the event says
     /// why, to whoever decodes it.
-    pub(super) fn open(self, event: &mut RecordedEvent, keys: &Keys) {
+    pub(super) fn open(self, event: &mut RecordedEvent, scope: &Scope, keys: &Keys) {
         let mut places = Vec::new();
         for (place, Value { personal, generation, sealed }) in self.values {
-            let new = match keys.get(&personal.subject) {
+            let new = match keys.get(&scope.row(&personal.subject)) {
                 // A key of before, which is gone.
                 Some(KeyState::Forgotten(last)) if generation <= *last => personal.fallback,
                 Some(KeyState::There(current, _)) if generation < *current => personal.fallback,

@@ -1,14 +1,14 @@
 //! A store in which everything personal is sealed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
 
 use super::key::{MasterKeys, SubjectKey};
 use super::key_store::{KeyStore, StoredKey};
+use super::scope::Scope;
 use super::seal::{KeyState, Keys, Sealed, seal, subjects_of, tag_of};
 use super::whole::{STORE, StoreKey, decrypt, encrypt, is_encrypted};
 use crate::checkpoint::{Advance, Checkpoint, Checkpoints, Transactional};
@@ -44,6 +44,10 @@ const ATTEMPTS: u32 = 20;
 /// An event that cannot be opened is no reason to fail a page: who decodes it gets the error, and a subscription can set it aside. Keys
 /// that cannot be reached are an error of the store: nobody goes on without them, and no fallback stands in for them.
 ///
+/// With [tenants](crate::tenant) it is all the same whether it is around the store of each of them or below all: a person is one
+/// tenant's, and so is the key of an encrypted store. A vault around that of all tenants opens what each of theirs has sealed; it
+/// forgets nobody of theirs.
+///
 /// An export through it is of what is stored, sealed. [`Export::opened_by`](crate::transfer::Export::opened_by) has everything in the
 /// clear.
 pub struct Vault<S> {
@@ -52,8 +56,8 @@ pub struct Vault<S> {
     master: Arc<dyn MasterKeys>,
     is_blank_if_forgotten: bool,
     is_encrypted: bool,
-    /// The key of the store, once it is known: it never changes.
-    store_key: Arc<OnceCell<StoreKey>>,
+    /// The keys of whole stores that are known, by the names of their rows: they never change.
+    store_keys: Arc<Mutex<HashMap<String, Arc<StoreKey>>>>,
 }
 
 /// Opens what was sealed.
@@ -81,7 +85,7 @@ impl<S> Vault<S> {
             master: Arc::new(master),
             is_blank_if_forgotten: false,
             is_encrypted: false,
-            store_key: Arc::default(),
+            store_keys: Arc::default(),
         }
     }
 
@@ -103,39 +107,17 @@ impl<S> Vault<S> {
         &self.store
     }
 
-    /// The person comes back: events about them are sealed with a new key from now on. What was forgotten stays so.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if it was not done.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future makes the outcome unknown. Doing it again changes nothing more.
-    pub async fn remember(&self, subject: &str) -> Result<(), StoreError> {
-        is_a_person(subject)?;
-        for _ in 0..ATTEMPTS {
-            let row = self.keys.keys(&[subject.to_owned()]).await?.pop();
-            let Some(old) = row.filter(|row| row.key.is_none()) else { return Ok(()) };
-            let new = self.new_key(subject, old.generation.saturating_add(1)).await?;
-            if self.keys.replace_key(&old, new).await? {
-                return Ok(());
-            }
-        }
-        Err(busy(subject))
-    }
-
-    async fn new_key(&self, subject: &str, generation: u32) -> Result<StoredKey, StoreError> {
-        let key = self.master.wrap(subject, generation, &SubjectKey::generate()).await?;
-        Ok(StoredKey { subject: subject.to_owned(), generation, key: Some(key) })
+    async fn new_key(&self, row: &str, generation: u32) -> Result<StoredKey, StoreError> {
+        let key = self.master.wrap(row, generation, &SubjectKey::generate()).await?;
+        Ok(StoredKey { subject: row.to_owned(), generation, key: Some(key) })
     }
 
     /// Deletes the key, and leaves the note.
-    async fn delete_key(&self, subject: &str) -> Result<(), StoreError> {
+    async fn delete_key(&self, row: &str) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
-            let Some(old) = self.keys.keys(&[subject.to_owned()]).await?.pop() else {
+            let Some(old) = self.keys.keys(&[row.to_owned()]).await?.pop() else {
                 // There is nothing to forget yet. Whoever is about to record something must not.
-                let note = StoredKey { subject: subject.to_owned(), generation: 1, key: None };
+                let note = StoredKey { subject: row.to_owned(), generation: 1, key: None };
                 self.keys.add_keys(vec![note]).await?;
                 continue;
             };
@@ -147,7 +129,7 @@ impl<S> Vault<S> {
                 return Ok(());
             }
         }
-        Err(busy(subject))
+        Err(busy(row))
     }
 
     async fn unwrapped(&self, rows: Vec<StoredKey>) -> Result<Keys, StoreError> {
@@ -164,18 +146,48 @@ impl<S> Vault<S> {
         Ok(keys)
     }
 
-    /// The key of the store, which is made if it is wanted and there is none.
-    async fn store_key(&self, is_wanted: bool) -> Result<Option<&StoreKey>, StoreError> {
-        if let Some(key) = self.store_key.get() {
-            return Ok(Some(key));
+    /// The key of a whole store, or of a tenant's, which is made if it is wanted and there is none.
+    async fn store_key(&self, scope: &Scope, is_wanted: bool) -> Result<Option<Arc<StoreKey>>, StoreError> {
+        let row = scope.row(STORE);
+        if let Some(key) = self.known_store_keys().get(&row) {
+            return Ok(Some(Arc::clone(key)));
         }
-        let mut row = self.keys.keys(&[STORE.to_owned()]).await?.pop();
-        if row.is_none() && is_wanted {
-            row = self.keys.add_keys(vec![self.new_key(STORE, 1).await?]).await?.pop();
+        let mut found = self.keys.keys(std::slice::from_ref(&row)).await?.pop();
+        if found.is_none() && is_wanted {
+            found = self.keys.add_keys(vec![self.new_key(&row, 1).await?]).await?.pop();
         }
-        let Some(StoredKey { generation, key: Some(wrapped), .. }) = row else { return Ok(None) };
-        let key = self.master.unwrap(STORE, generation, &wrapped).await?;
-        Ok(Some(self.store_key.get_or_init(|| async { (generation, key) }).await))
+        let Some(StoredKey { generation, key: Some(wrapped), .. }) = found else { return Ok(None) };
+        let key = Arc::new((generation, self.master.unwrap(&row, generation, &wrapped).await?));
+        Ok(Some(Arc::clone(self.known_store_keys().entry(row).or_insert(key))))
+    }
+
+    fn known_store_keys(&self) -> MutexGuard<'_, HashMap<String, Arc<StoreKey>>> {
+        self.store_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: EventStore> Vault<S> {
+    /// The person comes back: events about them are sealed with a new key from now on. What was forgotten stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it was not done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes the outcome unknown. Doing it again changes nothing more.
+    pub async fn remember(&self, subject: &str) -> Result<(), StoreError> {
+        is_a_person(subject)?;
+        let name = Scope::of(&self.store).row(subject);
+        for _ in 0..ATTEMPTS {
+            let row = self.keys.keys(std::slice::from_ref(&name)).await?.pop();
+            let Some(old) = row.filter(|row| row.key.is_none()) else { return Ok(()) };
+            let new = self.new_key(&name, old.generation.saturating_add(1)).await?;
+            if self.keys.replace_key(&old, new).await? {
+                return Ok(());
+            }
+        }
+        Err(busy(subject))
     }
 
     /// Seals everything personal in an append, and encrypts all of it if that is asked for.
@@ -184,38 +196,48 @@ impl<S> Vault<S> {
         if !self.is_encrypted {
             return Ok(sealed);
         }
-        let key = self.store_key(true).await?.ok_or_else(no_store_key)?;
-        Ok(sealed.try_map(|event| {
-            encrypt(event, key);
+        let mut keys = HashMap::new();
+        for part in sealed.streams() {
+            let scope = Scope::of_stream(&self.store, &part.stream);
+            let key = self.store_key(&scope, true).await?.ok_or_else(no_store_key)?;
+            keys.insert(part.stream.clone(), key);
+        }
+        Ok(sealed.try_map(|stream, event| {
+            encrypt(event, &keys[stream]);
             Ok(())
         })?)
     }
 
     async fn sealed_for_persons(&self, append: Append) -> Result<Append, AppendError> {
-        let mut subjects = BTreeSet::new();
-        for event in append.events() {
-            subjects.extend(subjects_of(event)?);
+        let mut persons = BTreeMap::new();
+        for part in append.streams() {
+            let scope = Scope::of_stream(&self.store, &part.stream);
+            for event in &part.events {
+                for subject in subjects_of(event)? {
+                    is_a_person(&subject)?;
+                    persons.entry(scope.row(&subject)).or_insert((scope.clone(), subject));
+                }
+            }
         }
-        if subjects.contains(STORE) {
-            is_a_person(STORE)?;
-        }
-        if subjects.is_empty() {
+        if persons.is_empty() {
             return Ok(append);
         }
-        let subjects: Vec<_> = subjects.into_iter().collect();
-        let mut rows = self.keys.keys(&subjects).await?;
+        let names: Vec<_> = persons.keys().cloned().collect();
+        let mut rows = self.keys.keys(&names).await?;
         let known: BTreeSet<_> = rows.iter().map(|row| row.subject.clone()).collect();
         let mut new = Vec::new();
-        for subject in subjects.iter().filter(|subject| !known.contains(*subject)) {
+        for (name, (scope, subject)) in persons.iter().filter(|(name, _)| !known.contains(*name)) {
             // Before there is a key that nothing can be found with.
-            tag_of(subject).map_err(Invalid::Name)?;
-            new.push(self.new_key(subject, 1).await?);
+            scope.tag(subject).map_err(Invalid::Name)?;
+            new.push(self.new_key(name, 1).await?);
         }
         if !new.is_empty() {
             rows.extend(self.keys.add_keys(new).await?);
         }
         let keys = self.unwrapped(rows).await?;
-        Ok(append.try_map(|event| seal(event, &keys, self.is_blank_if_forgotten))?)
+        Ok(append.try_map(|stream, event| {
+            seal(event, &Scope::of_stream(&self.store, stream), &keys, self.is_blank_if_forgotten)
+        })?)
     }
 
     async fn opened<'e>(
@@ -223,23 +245,25 @@ impl<S> Vault<S> {
         events: impl IntoIterator<Item = &'e mut RecordedEvent, IntoIter: Send>,
     ) -> Result<(), StoreError> {
         let mut all = Vec::new();
-        let mut subjects = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for event in events {
             if is_encrypted(&event.codec) {
-                decrypt(event, self.store_key(false).await?);
+                let key = self.store_key(&Scope::of_stream(&self.store, &event.stream), false).await?;
+                decrypt(event, key.as_deref());
             }
             if let Some(sealed) = Sealed::of(event) {
-                subjects.extend(sealed.subjects().map(str::to_owned));
-                all.push((event, sealed));
+                let scope = Scope::of_stream(&self.store, &event.stream);
+                names.extend(sealed.subjects().map(|subject| scope.row(subject)));
+                all.push((event, scope, sealed));
             }
         }
         if all.is_empty() {
             return Ok(());
         }
-        let subjects: Vec<_> = subjects.into_iter().collect();
-        let keys = self.unwrapped(self.keys.keys(&subjects).await?).await?;
-        for (event, sealed) in all {
-            sealed.open(event, &keys);
+        let names: Vec<_> = names.into_iter().collect();
+        let keys = self.unwrapped(self.keys.keys(&names).await?).await?;
+        for (event, scope, sealed) in all {
+            sealed.open(event, &scope, &keys);
         }
         Ok(())
     }
@@ -277,7 +301,7 @@ impl<S: EventStore> Vault<S> {
     /// Dropping the future makes the outcome unknown. Doing it again changes nothing more.
     pub async fn forget(&self, subject: &str) -> Result<Vec<StreamId>, StoreError> {
         is_a_person(subject)?;
-        self.delete_key(subject).await?;
+        self.delete_key(&Scope::of(&self.store).row(subject)).await?;
         self.streams_of(subject).await
     }
 
@@ -311,7 +335,7 @@ impl<S: EventStore> Vault<S> {
 }
 
 #[async_trait]
-impl<S: Send + Sync> Open for Vault<S> {
+impl<S: EventStore> Open for Vault<S> {
     async fn open(&self, events: &mut [RecordedEvent]) -> Result<(), StoreError> {
         self.opened(events).await
     }
@@ -325,7 +349,7 @@ impl<S: Clone> Clone for Vault<S> {
             master: Arc::clone(&self.master),
             is_blank_if_forgotten: self.is_blank_if_forgotten,
             is_encrypted: self.is_encrypted,
-            store_key: Arc::clone(&self.store_key),
+            store_keys: Arc::clone(&self.store_keys),
         }
     }
 }
@@ -498,7 +522,7 @@ impl<S: Leases> Leases for Vault<S> {
 }
 
 #[deny(clippy::missing_trait_methods)]
-impl<S: Transactional> Transactional for Vault<S> {
+impl<S: EventStore + Transactional> Transactional for Vault<S> {
     type Tx = S::Tx;
 
     async fn begin(&self) -> Result<Self::Tx, StoreError> {
@@ -558,7 +582,7 @@ impl<S: Transactional> Transactional for Vault<S> {
 }
 
 #[deny(clippy::missing_trait_methods)]
-impl<S: Timers> Timers for Vault<S> {
+impl<S: EventStore + Timers> Timers for Vault<S> {
     async fn set_timer(&self, tx: &mut Self::Tx, timer: Timer) -> Result<(), StoreError> {
         self.store.set_timer(tx, timer).await
     }
