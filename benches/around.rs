@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use factum::memory::{MemoryKeys, MemoryStore};
 use factum::privacy::{MasterKey, Vault};
 use factum::store::{Append, ReadStream};
-use factum::{
-    Codec, Envelope, Event, EventStore, Expected, Metadata, NewEvent, StreamId, TenantId, Tenants,
-};
+use factum::{Codec, Envelope, Event, EventStore, Expected, Metadata, NewEvent, StreamId, TenantId, Tenants};
 use factum_benches::{Bench, Deposited};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

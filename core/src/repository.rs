@@ -128,8 +128,9 @@ impl<A: Aggregate> Repository<A> {
     /// and loads that found their aggregate there and that did not; `factum_cache_stale_total`, the states that were not
     /// those of the log any more when it was asked.
     ///
-    /// What it costs: a copy of the state to take it out, and one to put it in. A store that keeps no snapshots cannot say
-    /// whether a state still stands; then there is no cache, and a line in the log of the program says so.
+    /// What it costs: a copy of the state to take it out, and one to put it in. A store that keeps no snapshots, such as a vault,
+    /// cannot say whether a state still stands, or must keep none in the clear; then there is no cache, and a line in the log of the
+    /// program says so.
     ///
     /// ```
     /// # use factum::{memory::MemoryStore, Aggregate, Apply, Cache, Event, Repository};
@@ -153,7 +154,10 @@ impl<A: Aggregate> Repository<A> {
             self.hot = Some(Arc::new(crate::cache::States::new(cache)));
         } else {
             let category = A::CATEGORY;
-            tracing::warn!(category, "there is no cache: the store cannot say whether a state still stands");
+            tracing::warn!(
+                category,
+                "there is no cache: the store keeps no states, as none does that is read through a vault"
+            );
         }
         self
     }
