@@ -104,6 +104,7 @@ pub struct EventType {
     schema_version: u32,
     aliases: &'static [&'static str],
     split_from: &'static [EventType],
+    tag_keys: &'static [&'static str],
 }
 
 impl EventType {
@@ -121,7 +122,12 @@ impl EventType {
             check_at_compile_time(aliases[alias]);
             alias += 1;
         }
-        Self { name, schema_version, aliases, split_from: &[] }
+        Self { name, schema_version, aliases, split_from: &[], tag_keys: &[] }
+    }
+
+    /// The same type, whose events are tagged under these keys.
+    pub const fn tagged(self, tag_keys: &'static [&'static str]) -> Self {
+        Self { tag_keys, ..self }
     }
 
     /// The same type, which is also found as a part of each of these.
@@ -155,6 +161,11 @@ impl EventType {
     /// Names that are no longer written, but were.
     pub const fn aliases(&self) -> &'static [&'static str] {
         self.aliases
+    }
+
+    /// What its tags begin with, up to the colon: what its type declares by `#[event(tag)]`.
+    pub const fn tag_keys(&self) -> &'static [&'static str] {
+        self.tag_keys
     }
 
     /// The types of old events of which this one is a part.

@@ -17,7 +17,8 @@ pub struct Moved {
 #[allow(deprecated)]
 impl ::factum::Event for Moved {
     const TYPES: &'static [::factum::EventType] = &[
-        ::factum::EventType::new("goods.moved", 1, &[]),
+        ::factum::EventType::new("goods.moved", 1, &[])
+            .tagged(&["goods", "place", "type"]),
     ];
     fn event_type(&self) -> &'static ::factum::EventType {
         &<Self as ::factum::Event>::TYPES[0]

@@ -151,6 +151,30 @@ fn a_field_that_is_renamed_is_refused() {
 }
 
 #[test]
+fn a_tag_that_is_gone_or_renamed_is_refused() {
+    let renamed = pair! {
+        { #[event(name = "a.b")] Seen { #[event(tag)] pub(super) one: u8, pub(super) two: u8 } Seen { one: 1, two: 2 } }
+        { #[event(name = "a.b")] Seen { #[event(tag = "uno")] pub(super) one: u8, pub(super) two: u8 } Seen { one: 1, two: 2 } }
+    };
+    assert_refused(renamed, &["a.b has no tag `one` any more", "write `#[event(tag = \"one\")]` on a field"]);
+    let gone = pair! {
+        { #[event(name = "a.b")] Seen { #[event(tag)] pub(super) one: u8 } Seen { one: 1 } }
+        { #[event(name = "a.c", alias = "a.b")] Seen { pub(super) one: u8 } Seen { one: 1 } }
+    };
+    assert_refused(gone, &["a.c has no tag `one` any more"]);
+}
+
+#[test]
+fn a_tag_more_is_noted_with_what_does_not_have_it() {
+    let change = pair! {
+        { #[event(name = "a.b")] Seen { #[event(tag)] pub(super) one: u8, pub(super) two: u8 } Seen { one: 1, two: 2 } }
+        { #[event(name = "a.b")] Seen { #[event(tag)] pub(super) one: u8, #[event(tags = "all")] pub(super) two: Option<u8> }
+          Seen { one: 1, two: None } }
+    };
+    assert_noted(change, &["a.b: ", "tags [\"all\"] are new, which what is stored already does not have"]);
+}
+
+#[test]
 fn a_field_that_was_optional_and_is_required_is_refused() {
     let change = pair! {
         { #[event(name = "a.b")] Placed { pub(super) one: Option<u8> } Placed { one: Some(1) } }

@@ -66,10 +66,11 @@ const UPDATE: &str = "FACTUM_UPDATE_FROZEN";
 /// same version, a field that is removed where unknown fields are denied, that is new and required, that was optional and is
 /// required, or whose type is narrower; a variant that is gone or renamed. A version that is lowered fails, and a name or alias
 /// that is not read any more, neither as an event, nor as parts, nor as dropped; and a payload in the file that cannot be
-/// read.
+/// read. A tag fails whose key is gone or renamed: decisions that ask by it would miss what is new, or what is stored.
 ///
 /// Every other change fails once, and the test with `FACTUM_UPDATE_FROZEN=1` in its environment writes the file: a new event, a new
-/// version, a field that may be missing, a variant more, a sample more; and a stored payload that is read as something else than
+/// version, a field that may be missing, a variant more, a sample more; a new tag, which what is stored already does not have; and a
+/// stored payload that is read as something else than
 /// before, so that whoever reviews the change sees what an upcast does. With `CI` in the environment nothing is ever written.
 ///
 /// # What it does not see
@@ -201,10 +202,12 @@ impl<E: Event> Frozen<E> {
             version: event_type.schema_version(),
             aliases: event_type.aliases().iter().map(ToString::to_string).collect(),
             split_from: split_from.map(ToOwned::to_owned).collect(),
+            tags: event_type.tag_keys().iter().map(ToString::to_string).collect(),
             schema: schema.clone(),
         };
         let were = known.events.iter().filter(|(name, _)| event_type.is_named(name));
         for (_, was) in were {
+            found.broken.extend(was.tags.difference(&shape.tags).map(|tag| lost_tag(name, tag)));
             let (then, now) = (was.version, shape.version);
             if now < then {
                 found.broken.push(format!(
@@ -347,10 +350,24 @@ fn changes(name: &str, was: &Shape, is: &Shape) -> String {
     if was.aliases != is.aliases {
         changes.push(format!("aliases {:?}", is.aliases));
     }
+    if was.tags != is.tags {
+        let new: Vec<_> = is.tags.difference(&was.tags).collect();
+        changes.push(format!(
+            "tags {new:?} are new, which what is stored already does not have: whoever asks by them does not find it"
+        ));
+    }
     if was.split_from != is.split_from {
         changes.push(format!("split from {:?}", is.split_from));
     }
     format!("{name}: {}", changes.join(", "))
+}
+
+/// What is stored has the tag for ever, and what is new would not: whoever asks by it would see half of what happened.
+fn lost_tag(name: &str, tag: &str) -> String {
+    format!(
+        "{name} has no tag `{tag}` any more, by which what is stored is found: write `#[event(tag = \"{tag}\")]` on a field; or, if \
+         nobody asks by it any more, take it out of the file by hand"
+    )
 }
 
 fn unreadable(name: &str, version: u32, stored: &Value, error: &DecodeError) -> String {

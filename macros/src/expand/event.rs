@@ -1,5 +1,7 @@
 //! `derive(Event)`: the tokens.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -32,6 +34,11 @@ fn expand_struct(
     let splits = attrs.splits.iter().map(|split| expand_split(target, &split.value));
     let (shapes, old_shapes) = expand_shapes(target, attrs);
     let tag = expand_tag(target, tags);
+    let keys: BTreeSet<_> = tags.iter().filter_map(TagField::key).collect();
+    let tagged = (!keys.is_empty()).then(|| {
+        let keys = keys.iter();
+        quote!(.tagged(&[#(#keys),*]))
+    });
     let [recorded, event_type] = ["recorded", "event_type"].map(local);
     let generics = target.generics_where([
         quote!(Self: #krate::__private::Payload + ::core::marker::Send + ::core::marker::Sync + 'static),
@@ -48,7 +55,7 @@ fn expand_struct(
         #[allow(deprecated)]
         impl #impl_generics #krate::Event for #ident #type_generics #where_clause {
             const TYPES: &'static [#krate::EventType] =
-                &[#krate::EventType::new(#name, #version, &[#(#aliases),*])#sources];
+                &[#krate::EventType::new(#name, #version, &[#(#aliases),*])#tagged #sources];
 
             fn event_type(&self) -> &'static #krate::EventType {
                 &<Self as #krate::Event>::TYPES[0]

@@ -32,6 +32,9 @@ pub(super) struct Shape {
     /// The names of events of which it is a part.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) split_from: BTreeSet<String>,
+    /// The keys of its tags.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) tags: BTreeSet<String>,
     /// What is read as this event, see [`shape`](super::shape).
     pub(super) schema: Value,
 }
