@@ -1,5 +1,6 @@
 //! The service as its users meet it, on every store.
 
+mod ages;
 mod bad_lines;
 mod killed;
 mod past;
