@@ -4,9 +4,10 @@ use factum::testing::Frozen;
 use serde_json::json;
 
 use crate::domain::{
-    Cents, CustomerEvent, CustomerId, CustomerRegistered, DeliveryRequested, Line, OrderCancelled,
+    Announced, Cents, CustomerEvent, CustomerId, CustomerRegistered, DeliveryRequested, Line, OrderCancelled,
     OrderEvent, OrderId, OrderPaid, OrderPlaced, OrderReady, OrderReserved, OrderShipped, Product,
-    StockConsumed, StockEvent, StockReceived, StockReleased, StockReserved,
+    PromiseEvent, PromiseGiven, PromiseWithdrawn, StockConsumed, StockEvent, StockReceived, StockReleased,
+    StockReserved,
 };
 use crate::fulfilment::{
     AllReserved, Begun, ConsumptionRequested, Ended, FulfilmentEvent, GoodsMissing, PaymentOverdue,
@@ -66,6 +67,15 @@ fn what_was_stored_of_stock_stays_readable() {
         .sample(StockReserved { order: order(), quantity: 2 })
         .sample(StockReleased { order: order() })
         .sample(StockConsumed { order: order() })
+        .check();
+}
+
+#[test]
+fn what_was_stored_of_promises_stays_readable_and_is_found() {
+    Frozen::<PromiseEvent>::at("tests/frozen/promises.json")
+        .sample(Announced { product: cd(), units: 5 })
+        .sample(PromiseGiven { product: cd(), order: order(), units: 2 })
+        .sample(PromiseWithdrawn { product: cd(), order: order() })
         .check();
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `orders` | what is asked of orders, and what is answered |
 //! | `stock` | the same for stock |
+//! | `promises` | the same for what is promised before it is there |
 //! | `sales` | what the projections say, once they have come as far as the reader wants |
 //! | `health` | how the subscriptions are |
 //! | `dead_letters` | events that could not be handled: listed, tried again, given up |
@@ -15,6 +16,7 @@ mod dead_letters;
 mod health;
 mod orders;
 mod problem;
+mod promises;
 mod request;
 mod sales;
 mod stock;
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use factum::{BoxError, EventStore, Subscription, Timers, Transactional};
+use factum::{BoxError, Decisions, EventStore, Subscription, Timers, Transactional};
 use lettre::message::Mailbox;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -113,6 +115,10 @@ where
         }))
         .merge(stock::routes(stock::StockRoom {
             stock: shop.stock.clone(),
+            store: Arc::new(shop.store.clone()),
+        }))
+        .merge(promises::routes(promises::PromiseBook {
+            decisions: Decisions::new(shop.store.clone()),
             store: Arc::new(shop.store.clone()),
         }))
         .merge(sales::routes(sales::Sales { read: shop.read.clone(), spend, revenue }))

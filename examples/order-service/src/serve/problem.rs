@@ -9,7 +9,7 @@ use factum::{
 };
 use serde::Serialize;
 
-use crate::domain::{OrderError, StockError};
+use crate::domain::{OrderError, PromiseError, StockError};
 use crate::read::ReadError;
 use crate::text::chain;
 
@@ -121,6 +121,12 @@ impl Problem {
         match error {
             ExecuteError::Rejected(error) => error.into(),
             ExecuteError::Conflict(conflict) => Self::conflict(&conflict, is_expected),
+            ExecuteError::Overtaken(_) => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "Others were faster",
+                "what it depends on was changed by others again and again: try again",
+            ),
             ExecuteError::IdReused(error) => {
                 tracing::warn!(%error, "an idempotency key was used for two things");
                 Self::key_reused()
@@ -175,6 +181,18 @@ impl From<StockError> for Problem {
         match error {
             StockError::NothingReceived => Self::invalid(Some("quantity".into()), detail),
             StockError::Missing { .. } => Self::rejected("missing", detail),
+        }
+    }
+}
+
+impl From<PromiseError> for Problem {
+    fn from(error: PromiseError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PromiseError::NothingPromised => Self::invalid(Some("quantity".into()), detail),
+            PromiseError::Already { .. } => Self::rejected("already", detail),
+            PromiseError::Missing { .. } => Self::rejected("missing", detail),
+            PromiseError::Promised { .. } => Self::rejected("promised", detail),
         }
     }
 }

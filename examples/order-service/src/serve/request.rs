@@ -5,7 +5,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use factum::{Aggregate, CommandId, EventStore, Execute, Handle, Loaded, StreamId, Version};
+use factum::{
+    Aggregate, CommandId, Decide, Decision, EventStore, Execute, Handle, Loaded, StreamId, Version,
+};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -91,6 +93,35 @@ impl Terms {
             }
         }
         Ok(after)
+    }
+}
+
+impl Terms {
+    /// Makes the decision on these terms. What it is about has no version of which one could be expected.
+    pub(super) async fn decide<D>(
+        &self,
+        store: &dyn EventStore,
+        decision: Decide<'_, D>,
+    ) -> Result<(), Problem>
+    where
+        D: Decision,
+        D::Error: Into<Problem> + std::error::Error + Send + 'static,
+    {
+        if self.expected.is_some() {
+            let detail = "this is about many things, and has no version";
+            return Err(Problem::malformed(header::IF_MATCH.as_str(), detail));
+        }
+        let Some(Key { command, body }) = &self.key else {
+            decision.await.map_err(|error| Problem::of_command(error, false))?;
+            return Ok(());
+        };
+        let decision = decision.command_id(*command).field(BODY, body);
+        decision.await.map_err(|error| Problem::of_command(error, false))?;
+        let first = store.find_event(command.decided_event_id(0)).await?;
+        if first.is_some_and(|event| event.metadata.fields.get(BODY) != Some(body)) {
+            return Err(Problem::key_reused());
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,11 @@
 //! An aggregate that lives for years: three versions of one program, of which each reads what those before have stored, on every
 //! store, whichever snapshots of whichever age there are.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a typed step takes the old version, whatever it needs of it"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -6,6 +6,7 @@ mod flow;
 mod ill;
 mod nodes;
 mod program;
+mod promises;
 mod service;
 
 /// The same test on every store: `every_store_does_this::in_memory` and so on.
