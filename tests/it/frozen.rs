@@ -164,6 +164,61 @@ fn a_tag_that_is_gone_or_renamed_is_refused() {
     assert_refused(gone, &["a.c has no tag `one` any more"]);
 }
 
+#[derive(Event, Serialize, Deserialize, JsonSchema)]
+#[event(name = "a.sent")]
+struct Sent {
+    #[event(tag)]
+    parcel: u8,
+    #[event(tag)]
+    order: u8,
+}
+
+#[test]
+fn a_tag_that_no_part_of_a_split_event_keeps_is_refused() {
+    #[derive(Event, Serialize, Deserialize, JsonSchema)]
+    #[event(name = "a.packed", split(from = Sent, with = packed))]
+    struct Packed {
+        #[event(tag)]
+        order: u8,
+    }
+    #[derive(Event, Serialize, Deserialize, JsonSchema)]
+    #[event(name = "a.handed_over", split(from = Sent, with = handed_over))]
+    struct HandedOver {
+        #[event(tag = "box")]
+        parcel: u8,
+    }
+    fn packed(old: Sent) -> Packed {
+        Packed { order: old.order }
+    }
+    fn handed_over(old: Sent) -> HandedOver {
+        HandedOver { parcel: old.parcel }
+    }
+    #[derive(Event)]
+    enum Split {
+        Packed(Packed),
+        HandedOver(HandedOver),
+    }
+    let change = change::<Sent, Split>(
+        |frozen| frozen.sample(Sent { parcel: 1, order: 2 }),
+        |frozen| frozen.sample(Packed { order: 2 }).sample(HandedOver { parcel: 1 }),
+    );
+    let Some(Change::Refused(told)) = change else { panic!("{change:?}") };
+    assert!(
+        told.contains("a.sent, which is a.packed and a.handed_over today, has no tag `parcel` any more"),
+        "{told}"
+    );
+    assert!(!told.contains("`order`"), "a part keeps it: {told}");
+}
+
+#[test]
+fn a_tag_more_under_a_new_name_is_noted_as_well() {
+    let change = pair! {
+        { #[event(name = "a.b")] Seen { pub(super) one: u8 } Seen { one: 1 } }
+        { #[event(name = "a.c", alias = "a.b")] Seen { #[event(tag)] pub(super) one: u8 } Seen { one: 1 } }
+    };
+    assert_noted(change, &["a.c is new, or has a new name", "a.c: tags [\"one\"] are new"]);
+}
+
 #[test]
 fn a_tag_more_is_noted_with_what_does_not_have_it() {
     let change = pair! {

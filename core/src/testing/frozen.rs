@@ -75,7 +75,7 @@ const UPDATE: &str = "FACTUM_UPDATE_FROZEN";
 ///
 /// # What it does not see
 ///
-/// It knows what schemas say. A field that was renamed and has its old name as serde's `alias` is taken for one that is new; give
+/// It knows what schemas say, and the keys of tags: not that the text of a field is another one, which would hide as much. A field that was renamed and has its old name as serde's `alias` is taken for one that is new; give
 /// the event a new version. What the code of a type refuses beyond its schema, only the samples show: give some that are at
 /// the edge.
 #[must_use = "shapes are compared when `check` is called"]
@@ -180,6 +180,7 @@ impl<E: Event> Frozen<E> {
             self.freeze(event_type, known, &mut found);
         }
         names_stay_readable::<E>(known, &mut found);
+        parts_keep_tags::<E>(known, &mut found);
         if known.dropped != found.now.dropped {
             found.changed.push(format!("what is dropped: {:?}", found.now.dropped));
         }
@@ -225,7 +226,13 @@ impl<E: Event> Frozen<E> {
             }
         }
         match known.events.get(name) {
-            None => found.changed.push(format!("{name} is new, or has a new name")),
+            None => {
+                found.changed.push(format!("{name} is new, or has a new name"));
+                let olds = known.events.iter().filter(|(old, _)| event_type.is_found_as(old));
+                found.changed.extend(
+                    olds.filter_map(|(_, old)| new_tags(old, &shape)).map(|new| format!("{name}: {new}")),
+                );
+            }
             Some(was) if *was != shape => found.changed.push(changes(name, was, &shape)),
             Some(_) => {}
         }
@@ -350,12 +357,7 @@ fn changes(name: &str, was: &Shape, is: &Shape) -> String {
     if was.aliases != is.aliases {
         changes.push(format!("aliases {:?}", is.aliases));
     }
-    if was.tags != is.tags {
-        let new: Vec<_> = is.tags.difference(&was.tags).collect();
-        changes.push(format!(
-            "tags {new:?} are new, which what is stored already does not have: whoever asks by them does not find it"
-        ));
-    }
+    changes.extend(new_tags(was, is));
     if was.split_from != is.split_from {
         changes.push(format!("split from {:?}", is.split_from));
     }
@@ -368,6 +370,31 @@ fn lost_tag(name: &str, tag: &str) -> String {
         "{name} has no tag `{tag}` any more, by which what is stored is found: write `#[event(tag = \"{tag}\")]` on a field; or, if \
          nobody asks by it any more, take it out of the file by hand"
     )
+}
+
+/// The tags that what is stored does not have.
+fn new_tags(was: &Shape, is: &Shape) -> Option<String> {
+    let new: Vec<_> = is.tags.difference(&was.tags).collect();
+    (!new.is_empty()).then(|| {
+        format!(
+            "tags {new:?} are new, which what is stored already does not have: whoever asks by them does not find it"
+        )
+    })
+}
+
+/// Where an event was split, one of its parts at least goes on with each of its tags.
+fn parts_keep_tags<E: Event>(known: &Lock, found: &mut Findings) {
+    let is_split = |name: &str| !E::TYPES.iter().any(|event_type| event_type.is_named(name));
+    for (name, was) in known.events.iter().filter(|(name, _)| is_split(name)) {
+        let parts: Vec<_> = E::TYPES.iter().filter(|event_type| event_type.is_part_of(name)).collect();
+        // One without parts is dropped, or said to be unreadable.
+        for tag in was.tags.iter().filter(|_| !parts.is_empty()) {
+            if !parts.iter().any(|part| part.tag_keys().contains(&tag.as_str())) {
+                let parts: Vec<_> = parts.iter().map(|part| part.name()).collect();
+                found.broken.push(lost_tag(&format!("{name}, which is {} today,", parts.join(" and ")), tag));
+            }
+        }
+    }
 }
 
 fn unreadable(name: &str, version: u32, stored: &Value, error: &DecodeError) -> String {
