@@ -515,8 +515,17 @@ impl<D: Decision> Decide<'_, D> {
             }
             let Seen { views, condition } =
                 self.decisions.read::<D::Views, _>(&selects, &query, &guard).await?;
-            let records = self.decision.decide(&views).map_err(ExecuteError::Rejected)?;
-            let Some(append) = self.append(records)? else { return Ok(None) };
+            let decided = match self.decision.decide(&views) {
+                Ok(records) => self.append(records)?.ok_or(Ok(None)),
+                Err(error) => Err(Err(ExecuteError::Rejected(error))),
+            };
+            let append = match decided {
+                Ok(append) => append,
+                // The views may have what the command itself has recorded, since it was looked for.
+                Err(answer) => {
+                    return self.find_executed().await?.map_or(answer, |appended| Ok(Some(appended)));
+                }
+            };
             let append = if guard.items().is_empty() { append } else { append.only_if(condition) };
             attempts_left -= 1;
             match InStore::new(&self.decisions.store).append(append).await {
