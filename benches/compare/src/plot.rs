@@ -88,18 +88,16 @@ fn throughput(comparisons: &[&Comparison], title: &str, path: &Path) -> Drawn {
         .draw()?;
     for (name, points) in &lines {
         let colour = colour(name);
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate(i32::try_from(SIZE.0)? - 250, 10))
-        .border_style(BLACK.mix(0.3))
-        .background_style(WHITE)
-        .draw()?;
+    // The library's own legend cannot stand beside the lines, where it hides none of them.
+    let left = i32::try_from(SIZE.0)? - 160;
+    for (place, (name, _)) in (0..).zip(&lines) {
+        let middle = 50 + 20 * place;
+        area.draw(&PathElement::new([(left, middle), (left + 20, middle)], colour(name).stroke_width(3)))?;
+        area.draw(&Text::new(*name, (left + 28, middle - 6), ("sans-serif", 14)))?;
+    }
     area.present()?;
     Ok(())
 }
@@ -136,15 +134,15 @@ fn percentiles(comparison: &Comparison, path: &Path) -> Drawn {
         .collect();
     let most = told.iter().map(|(.., p99)| *p99).fold(0.001, f64::max);
     let least = told.iter().map(|(_, p50, _)| *p50).fold(most, f64::min);
+    let rows = i32::try_from(told.len())?;
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let rows = i32::try_from(told.len())?;
     let mut chart = ChartBuilder::on(&area)
         .caption(format!("{}: p50 (dot) to p99 (triangle)", comparison.title), ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(150)
-        .build_cartesian_2d((least * 0.7..most * 1.4).log_scale(), (0..rows).into_segmented())?;
+        .build_cartesian_2d((least * 0.7..most * 1.4).log_scale(), (0..rows - 1).into_segmented())?;
     let name = |place: &SegmentValue<i32>| match place {
         SegmentValue::CenterOf(place) => {
             let from_above = usize::try_from(rows - 1 - place).ok();

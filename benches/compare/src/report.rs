@@ -88,7 +88,7 @@ impl Report {
 
     /// One more table, which is also printed now.
     pub(crate) fn add(&mut self, comparison: Comparison) {
-        println!("{}", comparison.table());
+        println!("{}", comparison.table().expect("a string takes any text"));
         self.comparisons.push(comparison);
     }
 
@@ -153,7 +153,7 @@ impl Report {
             writeln!(text, "\n![{plot}]({plot})")?;
         }
         for comparison in &self.comparisons {
-            write!(text, "\n{}", comparison.table())?;
+            write!(text, "\n{}", comparison.table()?)?;
         }
         if !self.losses.is_empty() {
             text.push_str("\n## W6: 16 writers while a subscriber follows: events it never saw\n\n");
@@ -168,7 +168,7 @@ impl Report {
 }
 
 impl Comparison {
-    fn table(&self) -> String {
+    fn table(&self) -> Result<String, std::fmt::Error> {
         let value = match self.unit {
             Unit::PerSecond => "per second",
             Unit::EventsPerSecond => "events per second",
@@ -184,15 +184,15 @@ impl Comparison {
         });
         for row in &self.rows {
             let values = Spread::of(row.values.iter().copied().flatten());
-            table += &format!("| {} | {} | {} |", row.name, spread(values), spread(self.ratio(row)));
+            write!(table, "| {} | {} | {} |", row.name, spread(values), spread(self.ratio(row)))?;
             if has_latencies {
                 let percentile = |hundredths| row.percentile_ms(hundredths).map(number).unwrap_or_default();
-                table += &format!(" {} | {} | {} |", percentile(50), percentile(99), row.refused);
+                write!(table, " {} | {} | {} |", percentile(50), percentile(99), row.refused)?;
             }
             let remarks: Vec<_> = row.remarks.iter().map(|remark| one_line(remark)).collect();
-            table += &format!(" {} |\n", remarks.join("; "));
+            writeln!(table, " {} |", remarks.join("; "))?;
         }
-        table
+        Ok(table)
     }
 
     /// Of each turn by that of the measure in the same round.

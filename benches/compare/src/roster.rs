@@ -39,8 +39,11 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     /// The packages whose versions the report names.
     pub(crate) packages: &'static [&'static str],
-    open: fn(String) -> BoxFuture<'static, Answer<Arc<dyn Contender>>>,
+    open: Open,
 }
+
+/// Makes the contender's tables in the database at a URL.
+type Open = fn(String) -> BoxFuture<'static, Answer<Arc<dyn Contender>>>;
 
 macro_rules! entry {
     ($name:literal, $packages:expr, $contender:path) => {

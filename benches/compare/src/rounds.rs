@@ -87,7 +87,9 @@ where
         }
     }
     let mut rows: Vec<_> = rows.into_iter().flatten().collect();
-    rows.iter_mut().for_each(|row| row.latencies_ms.sort_by(f64::total_cmp));
+    for row in &mut rows {
+        row.latencies_ms.sort_by(f64::total_cmp);
+    }
     rows
 }
 

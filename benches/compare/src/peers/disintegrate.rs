@@ -80,7 +80,7 @@ impl Contender for Disintegrate {
         // It wants a name that lives as long as the program, and some bytes for each turn can be spared.
         let listener = Each::new(format!("nothing-{}", Uuid::new_v4()).leak(), each);
         let listening = PgEventListener::builder(self.store.clone())
-            .register_listener(listener, PgEventListenerConfig::poller(Duration::from_secs(60)));
+            .register_listener(listener, PgEventListenerConfig::poller(Duration::from_mins(1)));
         listening.start_with_shutdown(async move { done.notified().await }).await?;
         Ok(Some(()))
     }
@@ -116,6 +116,7 @@ pub(crate) enum AccountEvent {
 /// What the events of an account come to.
 #[derive(StateQuery, Serialize, Deserialize, Default, Clone)]
 #[state_query(AccountEvent)]
+#[allow(clippy::struct_field_names, reason = "the id is found by the name that the event has for it")]
 pub(crate) struct Account {
     #[id]
     account: Uuid,
@@ -159,12 +160,12 @@ impl Decision for Bring {
 struct Each<F> {
     name: &'static str,
     query: StreamQuery<PgEventId, AccountEvent>,
-    each: F,
+    call: F,
 }
 
 impl<F: Fn(&AccountEvent)> Each<F> {
-    fn new(name: &'static str, each: F) -> Self {
-        Self { name, query: query!(AccountEvent), each }
+    fn new(name: &'static str, call: F) -> Self {
+        Self { name, query: query!(AccountEvent), call }
     }
 }
 
@@ -181,7 +182,7 @@ impl<F: Fn(&AccountEvent) + Send + Sync> EventListener<PgEventId, AccountEvent> 
     }
 
     async fn handle(&self, event: PersistedEvent<PgEventId, AccountEvent>) -> Result<(), Infallible> {
-        (self.each)(&event);
+        (self.call)(&event);
         Ok(())
     }
 }

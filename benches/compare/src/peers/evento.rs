@@ -3,6 +3,8 @@
 //! Its payloads are bitcode, which is shorter than JSON. A subscription keeps a checkpoint always, and its handlers have no part in
 //! that transaction: so W4 has one row of it.
 
+#![expect(clippy::unused_async, reason = "its macros want async functions")]
+
 use async_trait::async_trait;
 use evento::metadata::Event;
 use evento::migrator::{Migrate, Plan};
