@@ -141,7 +141,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// Where the store keeps snapshots; `None` if it keeps none. Then aggregates are loaded by all of their events.
     fn snapshots(&self) -> Option<&dyn Snapshots>;
 
-    /// Whose events the store has, if it is that of one [tenant](crate::tenant).
+    /// Whose events the store has, if it is that of one [tenant](crate::tenant); where tenants have tenants, after the names of those
+    /// that it is one of, and a tilde after each.
     fn tenant(&self) -> Option<&TenantId> {
         None
     }

@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::stream::Position;
 use crate::transfer::{Import, Record, Transfer, TransferError};
 
+/// It reads the whole store, and leaves out what is others'.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: Transfer> Transfer for Tenant<S> {
