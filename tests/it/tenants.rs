@@ -22,7 +22,7 @@ struct SeatTaken {
     room: String,
     #[event(personal(subject = guest, fallback = "nobody".to_owned()))]
     name: String,
-    guest: u64,
+    guest: String,
 }
 
 #[derive(Aggregate, Serialize, Deserialize, Default, Clone, Debug, PartialEq)]
@@ -43,7 +43,18 @@ impl Handle<Seat> for Guest {
     type Error = std::convert::Infallible;
 
     fn handle(&self, Seat(name): &Seat) -> Result<Events<SeatTaken>, Self::Error> {
-        Ok(Events::one(SeatTaken { room: "hall".into(), name: (*name).into(), guest: 7 }))
+        Ok(Events::one(SeatTaken { room: "hall".into(), name: (*name).into(), guest: "7".into() }))
+    }
+}
+
+/// Somebody takes a seat who may be called anything.
+struct SeatFor(&'static str);
+
+impl Handle<SeatFor> for Guest {
+    type Error = std::convert::Infallible;
+
+    fn handle(&self, SeatFor(guest): &SeatFor) -> Result<Events<SeatTaken>, Self::Error> {
+        Ok(Events::one(SeatTaken { room: "hall".into(), name: "a guest".into(), guest: (*guest).into() }))
     }
 }
 
@@ -266,6 +277,27 @@ async fn the_persons_of_two_tenants_are_two_whoever_keeps_their_keys() {
 
     let rewrapped = rewrap(&keys, &MasterKey::new("second", [8; 32]).and_older(master())).await.unwrap();
     assert_eq!(rewrapped, 2, "all tenants at once");
+}
+
+#[tokio::test]
+async fn nobody_is_taken_for_a_person_of_a_tenant_whatever_the_name() {
+    let (store, keys) = (Tenants::new(MemoryStore::new()), MemoryKeys::default());
+    let acme = store.tenant(tenant("acme"));
+    let sales = Tenants::new(acme.clone()).tenant(tenant("sales"));
+    let vault = |tenant: &TenantStore| Vault::new(tenant.clone(), keys.clone(), master());
+    let nobodys = Vault::new(store.all_tenants().clone(), keys.clone(), master());
+    let (acme, of_sales) = (vault(&acme), Vault::new(sales, keys.clone(), master()).encrypted());
+    Repository::<Guest>::new(of_sales.clone()).execute(&7, SeatFor("7")).await.unwrap();
+    Repository::<Guest>::new(acme.clone()).execute(&7, SeatFor("7")).await.unwrap();
+    for name in ["sales~7", "~sales~7", "sales~factum:store"] {
+        Repository::<Guest>::new(acme.clone()).execute(&1, SeatFor(name)).await.unwrap();
+        acme.forget(name).await.unwrap();
+    }
+    for name in ["acme~7", "~acme~7", "acme~sales~7", "acme~sales~factum:store"] {
+        nobodys.forget(name).await.unwrap();
+    }
+    assert_eq!(names(acme).await, ["a guest"]);
+    assert_eq!(names(of_sales).await, ["a guest"]);
 }
 
 #[tokio::test]

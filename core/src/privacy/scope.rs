@@ -1,15 +1,14 @@
 //! Whose a person is: two tenants that call somebody alike have two persons, with a key each.
 
-use crate::name::InvalidName;
+use super::seal::tag_of;
+use crate::name::{InvalidName, TENANT_END};
 use crate::store::EventStore;
 use crate::stream::StreamId;
 use crate::tag::Tag;
 use crate::tenant::TenantId;
 
-use super::seal::tag_of;
-
 /// By what the key of a person is found.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub(super) struct Scope {
     tenant: Option<TenantId>,
     /// Whether the store is that of all tenants, who are told by their streams.
@@ -30,9 +29,15 @@ impl Scope {
         }
     }
 
-    /// What the row of a subject's key is called.
+    /// What the row of a subject's key is called. Two persons never have one, whatever they are called: who has a tilde in the
+    /// name gets another one before it, so that nothing of the name is taken for a tenant. No tenant has an empty name.
     pub(super) fn row(&self, subject: &str) -> String {
-        self.tenant.as_ref().map_or_else(|| subject.to_owned(), |tenant| tenant.outer(subject))
+        let is_plain = !subject.contains(TENANT_END);
+        let name = if is_plain { subject.to_owned() } else { format!("{TENANT_END}{subject}") };
+        match &self.tenant {
+            Some(tenant) => tenant.outer(&name),
+            None => name,
+        }
     }
 
     /// The tag by which events about a subject are found in the store.
