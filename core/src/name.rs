@@ -59,8 +59,8 @@ impl fmt::Display for NameFault {
                 write!(f, "a name has at most {NAME_BYTES_MAX} bytes, this one has {bytes}")
             }
             Self::ControlCharacter { at } => write!(f, "control character at byte {at}"),
-            Self::Slash { at } => write!(f, "it has no slash, this one has one at byte {at}"),
-            Self::Tilde { at } => write!(f, "it has no tilde, this one has one at byte {at}"),
+            Self::Slash { at } => write!(f, "it may have no slash, and has one at byte {at}"),
+            Self::Tilde { at } => write!(f, "it may have no tilde, and has one at byte {at}"),
         }
     }
 }

@@ -133,20 +133,12 @@ impl TenantId {
     }
 
     /// What the tenant is told of an append that did not happen.
-    pub(super) fn inner_error(&self, error: AppendError) -> AppendError {
-        let inner = |stream: &mut StreamId| match self.inner_stream(stream) {
-            Ok(own) => {
-                *stream = own;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        let mut error = error;
+    pub(super) fn inner_error(&self, mut error: AppendError) -> AppendError {
+        let inner = |stream: &mut StreamId| self.inner_stream(stream).map(|own| *stream = own);
         let told = match &mut error {
             AppendError::Conflict(conflict) => inner(&mut conflict.stream),
             AppendError::IdReused(reused) => {
-                let is_own = inner(&mut reused.recorded_stream).is_ok();
-                if !is_own {
+                if inner(&mut reused.recorded_stream).is_err() {
                     return Invalid::IdTaken { id: reused.id }.into();
                 }
                 inner(&mut reused.stream)
