@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle as Runtime;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::aggregate::{Aggregate, Events, Handle, Loaded};
 use crate::cause::Cause;
@@ -184,6 +187,9 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// How many events are read at once while loading; at least 1, and 500 unless told otherwise.
+    ///
+    /// The next page is read while one is folded, so two of them are in memory at a time. In a transaction, which has one connection,
+    /// they are read one after the other.
     pub fn page_events(mut self, events: usize) -> Self {
         self.page_events = events.max(1);
         self
@@ -372,7 +378,8 @@ impl<A: Aggregate> Repository<A> {
         from: Beginning<A>,
         mut goes_on: impl FnMut(&RecordedEvent) -> bool + Send,
     ) -> Result<Loaded<A>, Unreadable> {
-        let asked_at = Instant::now();
+        let (asked_at, up_to) = (Instant::now(), from.up_to);
+        let page_after = |version| ReadStream::new(stream.clone()).after(version).limit(self.page_events);
         let (mut loaded, mut first_page) = self.begin(log, stream, from).await?;
         loaded.origin_mut().asked_at = Some(asked_at);
         let mut closing = None;
@@ -380,9 +387,14 @@ impl<A: Aggregate> Repository<A> {
             let page = if let Some(page) = first_page.take() {
                 page
             } else {
-                let read = ReadStream::new(stream.clone()).after(loaded.version()).limit(self.page_events);
-                log.read_stream(read).await?
+                log.read_stream(page_after(loaded.version())).await?
             };
+            if let Some(last) = page.events.last()
+                && !page.end
+                && last.version < up_to
+            {
+                log.read_ahead(page_after(last.version));
+            }
             if page.events.is_empty() && !page.end {
                 return Err(Unreadable::hole(stream, loaded.version()));
             }
@@ -878,6 +890,9 @@ pub(crate) trait Log: Send {
         read: ReadStream,
     ) -> impl Future<Output = Result<StreamPage, StoreError>> + Send;
 
+    /// Begins to read what [`read_stream`](Log::read_stream) will be asked for next, where that can be done beside other work.
+    fn read_ahead(&mut self, _: ReadStream) {}
+
     fn read_from(&mut self, read: ReadFrom) -> impl Future<Output = Result<PageFrom, StoreError>> + Send;
 
     fn append(&mut self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
@@ -886,24 +901,43 @@ pub(crate) trait Log: Send {
     fn is_committed(&self) -> bool;
 }
 
-pub(crate) struct InStore(Arc<dyn EventStore>);
+pub(crate) struct InStore {
+    store: Arc<dyn EventStore>,
+    /// The page that is read while the one before it is folded. Dropped, it is read to its end all the same, because a store may
+    /// have to close a connection that stands in the middle of an answer.
+    ahead: Option<(ReadStream, JoinHandle<Result<StreamPage, StoreError>>)>,
+}
 
 impl InStore {
     pub(crate) fn new(store: &Arc<dyn EventStore>) -> Self {
-        Self(Arc::clone(store))
+        Self { store: Arc::clone(store), ahead: None }
     }
 }
 
 impl Log for InStore {
     async fn read_stream(&mut self, read: ReadStream) -> Result<StreamPage, StoreError> {
-        self.0.read_stream(read).await
+        match self.ahead.take() {
+            Some((ahead, reading)) if ahead == read => match reading.await {
+                Ok(page) => page,
+                Err(error) => Err(StoreError::because(StoreErrorKind::Other, "read", error)),
+            },
+            _ => self.store.read_stream(read).await,
+        }
+    }
+
+    fn read_ahead(&mut self, read: ReadStream) {
+        // Where there is no runtime to do it, it is read when its turn comes.
+        let Ok(runtime) = Runtime::try_current() else { return };
+        let (store, what) = (Arc::clone(&self.store), read.clone());
+        let reading = async move { store.read_stream(what).await };
+        self.ahead = Some((read, runtime.spawn(reading.in_current_span())));
     }
 
     async fn read_from(&mut self, read: ReadFrom) -> Result<PageFrom, StoreError> {
-        if let Some(snapshots) = self.0.snapshots() {
+        if let Some(snapshots) = self.store.snapshots() {
             return snapshots.read_from(read).await;
         }
-        let page = self.0.read_stream(read.from_the_beginning()).await?;
+        let page = self.store.read_stream(read.from_the_beginning()).await?;
         Ok(PageFrom { found: Found::Nothing, page })
     }
 
@@ -914,14 +948,14 @@ impl Log for InStore {
     /// Repeats the very same append as long as its outcome is unknown.
     async fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
         for _ in 0..OUTCOME_QUESTIONS {
-            match self.0.append(append.clone()).await {
+            match self.store.append(append.clone()).await {
                 Err(AppendError::Store(error)) if *error.kind() == StoreErrorKind::OutcomeUnknown => {
                     tracing::warn!(%error, "asking again for the outcome of an append");
                 }
                 outcome => return outcome,
             }
         }
-        self.0.append(append).await
+        self.store.append(append).await
     }
 }
 
