@@ -67,7 +67,7 @@ pub struct Subscription<Cx: Send + 'static = ()> {
 
 /// How many events share a checkpoint at most, unless told otherwise: where they may come again after a crash, and where they
 /// share a transaction.
-const BATCH_EVENTS: usize = 1000;
+const BATCH_EVENTS: usize = 5000;
 const TRANSACTION_EVENTS: usize = 2000;
 
 /// How many events are read at once at least: a page has a price that does not depend on what is in it.
@@ -140,7 +140,8 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     }
 
     /// How many events share one checkpoint at most; at least 1. Unless told otherwise it is 2,000 where they share a transaction,
-    /// and 1,000 where as many may come again after a crash.
+    /// and 5,000 where as many may come again after a crash. There, it is also moved when 100 ms have passed since the first of them
+    /// was taken up, so that slow handlers have little to do again.
     ///
     /// They are read in pages of 5,000, or of so many if that is more, and of 16 MiB of payload at most. Two pages are in memory
     /// at once: the one that is handled, and the next one, which is read meanwhile; a few more where

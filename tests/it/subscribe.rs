@@ -133,6 +133,33 @@ async fn a_stop_finishes_the_event_and_commits() {
     assert_eq!(store.checkpoint("slow").await.unwrap().position, Position(2));
 }
 
+/// Takes its time over each event.
+#[derive(EventHandler)]
+#[handler(name = "leisurely", error = OutOfStamps, on(OrderShipped))]
+struct Leisurely(Outbox);
+
+impl On<OrderShipped> for Leisurely {
+    async fn on(&self, _: &Envelope<OrderShipped>, _: &mut Context) -> Result<(), OutOfStamps> {
+        self.0.count.send_modify(|count| *count += 1);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_checkpoint_of_a_slow_handler_is_not_far_behind() {
+    let (store, _) = shop(&["a", "b", "c", "d", "e"]).await;
+    let outbox = Outbox::default();
+    let subscription = Subscription::new("leisurely", store.clone(), OnFailure::stop());
+    let subscription = subscription.handler(Leisurely(outbox.clone()));
+    let running = tokio::spawn(async move { subscription.catch_up().await });
+    outbox.reaches(5).await;
+    // Two events take longer than a batch lasts. They are at 2 and 3, then 4 and 5, and the last is at hand.
+    assert_eq!(store.checkpoint("leisurely").await.unwrap().position, Position(5));
+    running.await.unwrap().unwrap();
+    assert_eq!(store.checkpoint("leisurely").await.unwrap().position, Position(6));
+}
+
 #[tokio::test]
 async fn a_failure_stops_before_the_event_and_skips_nothing() {
     let (store, _) = shop(&["a", "b", "c", "d"]).await;

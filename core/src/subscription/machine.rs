@@ -456,6 +456,13 @@ impl Machine {
         self.ills = 0;
     }
 
+    /// Commits what was handled before more is, where it would be handled again after a crash.
+    pub(super) fn end_batch(&mut self) {
+        if self.settings.outlives_a_failure && self.due.is_empty() && self.next > self.begin {
+            self.end = self.next;
+        }
+    }
+
     /// Where a batch ends that begins with the next event.
     fn end_of_batch(&self) -> usize {
         self.next.saturating_add(self.settings.batch_events).min(self.events.len())

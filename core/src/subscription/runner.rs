@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::machine::{Commit, End, Input, Machine, ParkedStreams, Settings, Step, Until};
 use super::pages::{Pages, Reader};
@@ -19,6 +20,8 @@ use crate::lease::Token;
 use crate::partition::Partition;
 use crate::stream::Position;
 
+/// After how long a batch ends, where what was handled may come again.
+const BATCH_TIME: Duration = Duration::from_millis(100);
 /// How many dead letters that are due are taken up at a time.
 const DUE_MAX: usize = 100;
 
@@ -65,12 +68,18 @@ impl<'s, Cx: Send + 'static> Runner<'s, Cx> {
             batch_events: *batch_events,
         });
         let mut seat = board.take(self.partition.index());
+        let mut batch_begun = None;
         loop {
             if *stop.borrow_and_update() {
                 machine.stop();
             }
             let step = machine.next();
             let is_handling = matches!(step, Step::Handle { .. });
+            if matches!(step, Step::Commit(_)) {
+                batch_begun = None;
+            } else if is_handling {
+                batch_begun = batch_begun.or_else(|| Some(Instant::now()));
+            }
             let input = match step {
                 Step::Finish(end) => return self.finish(end, machine.at().position),
                 Step::Rest(time) => {
@@ -85,6 +94,9 @@ impl<'s, Cx: Send + 'static> Runner<'s, Cx> {
             let is_trouble = matches!(input, Input::Ill(_) | Input::Rested);
             machine.tell(input);
             if is_handled {
+                if batch_begun.is_some_and(|begun| begun.elapsed() >= BATCH_TIME) {
+                    machine.end_batch();
+                }
                 seat.note_handled();
             } else if !is_handling && !is_trouble {
                 seat.note_progress(machine.reached(), machine.parked_count());

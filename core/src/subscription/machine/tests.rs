@@ -79,6 +79,8 @@ enum Fate {
     Retry,
     /// Another event has happened.
     More,
+    /// The batch has taken long.
+    Late,
 }
 
 impl World {
@@ -253,8 +255,13 @@ impl World {
             if let Step::Finish(end) = step {
                 return Some(end);
             }
-            let input = self.take(step, machine, fates.next().unwrap_or(Fate::Well));
+            let fate = fates.next().unwrap_or(Fate::Well);
+            let input = self.take(step, machine, fate);
+            let is_handled = matches!(input, Input::Handled);
             machine.tell(input);
+            if is_handled && matches!(fate, Fate::Late) {
+                machine.end_batch();
+            }
         }
         None
     }
@@ -350,6 +357,21 @@ fn an_attempt_resumes_at_the_handler_that_failed_where_the_others_cannot_be_undo
             machine.tell(input);
         }
         assert_eq!(turns, expected);
+    }
+}
+
+#[test]
+fn a_batch_that_is_ended_early_is_committed_where_it_could_come_again() {
+    for (outlives, checkpoint) in [(true, 2), (false, 0)] {
+        let settings = settings(OnFailure::stop(), outlives, 10);
+        let mut world = World::new(&[1, 2, 3], settings);
+        let mut machine = Machine::new(settings);
+        // Loads, reads, and handles the first; the next step is what comes of it.
+        world.run(&mut machine, &[Fate::Well, Fate::Well, Fate::Late, Fate::Well], 4);
+        assert_eq!(world.checkpoint.position, Position(checkpoint));
+        world.run(&mut machine, &[], 20);
+        assert_eq!(world.checkpoint.position, Position(6));
+        world.assert_complete_and_in_order();
     }
 }
 
@@ -479,6 +501,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => any::<bool>().prop_map(|is_done| Fate::Unknown { is_done }),
         1 => Just(Fate::Retry),
         3 => Just(Fate::More),
+        3 => Just(Fate::Late),
     ]
 }
 
