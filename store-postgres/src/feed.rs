@@ -71,6 +71,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use factum_core::{Position, StoreError, StoreErrorKind};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 /// How a prepared transaction is called in the list of holders: it has no process, and may have had another name before.
@@ -80,7 +81,7 @@ const PREPARED: &str = "prepared";
 const RANGES_MAX: usize = 256;
 
 /// What a statement saw of the end of the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Head {
     /// The greatest position in the snapshot of the statement.
     pub(crate) last: u64,

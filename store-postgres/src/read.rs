@@ -7,6 +7,7 @@ use factum_core::store::{
     StreamPage,
 };
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StreamId, Version};
+use serde::Deserialize;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use tokio::time::Instant;
@@ -242,7 +243,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let first = database.within(READ, page::next(&mut rows)).await?;
     let first = first.ok_or_else(|| Fault::Headless.during(READ))?;
     let bounds = Bounds::of(&first).map_err(|error| store_error(READ, error))?;
-    let filled = page::fill(database, READ, budget, Bounds::COLUMNS, rows).await?;
+    let filled = page::fill(database, READ, budget, 0, rows).await?;
     lease.put_back_if(filled.is_drained);
 
     if database.learn(ticket, &bounds.head, READ)? == Learned::StartedAnew {
@@ -346,8 +347,10 @@ pub(crate) async fn wait(database: &Database, after: Position) -> Result<(), Sto
     settle(database, WAIT, after, deadline).await.map(drop)
 }
 
-/// The first row of `read_all.sql`, and of `read_all_of_tenant.sql`.
+/// What the first row of `read_all.sql`, and of `read_all_of_tenant.sql`, has in place of metadata.
+#[derive(Deserialize)]
 struct Bounds {
+    #[serde(flatten)]
     head: Head,
     /// Up to here this page looks.
     upper: u64,
@@ -358,19 +361,9 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// How many columns it has. After them are those of events, of which it has none.
-    const COLUMNS: usize = 8;
-
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let head = Head {
-            last: number(row.try_get_unchecked(0)?),
-            settled: number(row.try_get_unchecked(1)?),
-            holders: row.try_get_unchecked(5)?,
-            server: row.try_get_unchecked(6)?,
-            is_replica: row.try_get_unchecked(7)?,
-        };
-        let upper = number(row.try_get_unchecked(2)?);
-        Ok(Self { head, upper, upper_id: row.try_get_unchecked(3)?, after_id: row.try_get_unchecked(4)? })
+        let text: &str = row.try_get_unchecked("metadata")?;
+        serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
     }
 }
 

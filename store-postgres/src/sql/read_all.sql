@@ -1,4 +1,5 @@
--- A page of the feed: first a row that says what `head.sql` says, and up to where this looks; then the events.
+-- A page of the feed: first a row whose metadata are what `head.sql` says, and up to where this looks; then the events.
+-- They are one JSON text, for a column more would cost something in the row of every event.
 -- $1 a settled position, $2 after this position, $3 how many positions to look at, $9 the most events.
 -- $10 whether to say which event the log has at or below $2.
 -- The filter: where there is no array everything passes; $8 may let too much pass.
@@ -28,50 +29,50 @@ bounds AS MATERIALIZED (
     FROM head
 )
 SELECT
-    last,
-    settled,
-    upper,
-    (
-        SELECT event_id
-        FROM (
-            (SELECT position, event_id FROM factum_events WHERE position <= upper ORDER BY position DESC LIMIT 1)
-            UNION ALL
-            (SELECT position, event_id FROM factum_archive WHERE position <= upper ORDER BY position DESC LIMIT 1)
-        ) AS at_or_below
-        ORDER BY position DESC
-        LIMIT 1
-    ) AS upper_id,
-    CASE WHEN $10 THEN (
-        SELECT event_id
-        FROM (
-            (SELECT position, event_id FROM factum_events WHERE position <= $2 ORDER BY position DESC LIMIT 1)
-            UNION ALL
-            (SELECT position, event_id FROM factum_archive WHERE position <= $2 ORDER BY position DESC LIMIT 1)
-        ) AS at_or_below
-        ORDER BY position DESC
-        LIMIT 1
-    ) END AS after_id,
-    CASE WHEN settled < last THEN ARRAY(
-        SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
-        FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'advisory'
-            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND l.classid = 1717658484
-            AND l.objid = 'factum_events'::regclass
-            AND l.objsubid = 2
-            AND l.granted
-    ) END AS holders,
-    pg_postmaster_start_time() AS server,
-    pg_is_in_recovery() AS is_replica,
     NULL::bigint AS position, NULL::uuid AS event_id, NULL::text AS category, NULL::text AS stream,
     NULL::bigint AS version, NULL::text AS name, NULL::integer AS schema_version, NULL::text AS codec,
-    NULL::bytea AS payload, NULL::text AS metadata, NULL::timestamptz AS recorded_at
-FROM bounds
+    NULL::bytea AS payload, row_to_json(first)::text AS metadata, NULL::timestamptz AS recorded_at
+FROM (
+    SELECT
+        last,
+        settled,
+        upper,
+        (
+            SELECT event_id
+            FROM (
+                (SELECT position, event_id FROM factum_events WHERE position <= upper ORDER BY position DESC LIMIT 1)
+                UNION ALL
+                (SELECT position, event_id FROM factum_archive WHERE position <= upper ORDER BY position DESC LIMIT 1)
+            ) AS at_or_below
+            ORDER BY position DESC
+            LIMIT 1
+        ) AS upper_id,
+        CASE WHEN $10 THEN (
+            SELECT event_id
+            FROM (
+                (SELECT position, event_id FROM factum_events WHERE position <= $2 ORDER BY position DESC LIMIT 1)
+                UNION ALL
+                (SELECT position, event_id FROM factum_archive WHERE position <= $2 ORDER BY position DESC LIMIT 1)
+            ) AS at_or_below
+            ORDER BY position DESC
+            LIMIT 1
+        ) END AS after_id,
+        CASE WHEN settled < last THEN ARRAY(
+            SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
+            FROM pg_catalog.pg_locks AS l
+            WHERE l.locktype = 'advisory'
+                AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+                AND l.classid = 1717658484
+                AND l.objid = 'factum_events'::regclass
+                AND l.objsubid = 2
+                AND l.granted
+        ) END AS holders,
+        pg_postmaster_start_time() AS server,
+        pg_is_in_recovery() AS is_replica
+    FROM bounds
+) AS first
 UNION ALL
-SELECT
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    e.position, e.event_id, e.category, e.stream, e.version, e.name, e.schema_version, e.codec, e.payload, e.metadata,
-    e.recorded_at
+SELECT e.*
 FROM bounds
 CROSS JOIN LATERAL (
     SELECT *

@@ -26,32 +26,32 @@ bounds AS MATERIALIZED (
     FROM head
 )
 SELECT
-    last,
-    settled,
-    upper,
-    factum_event_at(upper) AS upper_id,
-    CASE WHEN $10 THEN factum_event_at($2) END AS after_id,
-    CASE WHEN settled < last THEN ARRAY(
-        SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
-        FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'advisory'
-            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND l.classid = 1717658484
-            AND l.objid = 'factum_events'::regclass
-            AND l.objsubid = 2
-            AND l.granted
-    ) END AS holders,
-    pg_postmaster_start_time() AS server,
-    pg_is_in_recovery() AS is_replica,
     NULL::bigint AS position, NULL::uuid AS event_id, NULL::text AS category, NULL::text AS stream,
     NULL::bigint AS version, NULL::text AS name, NULL::integer AS schema_version, NULL::text AS codec,
-    NULL::bytea AS payload, NULL::text AS metadata, NULL::timestamptz AS recorded_at
-FROM bounds
+    NULL::bytea AS payload, row_to_json(first)::text AS metadata, NULL::timestamptz AS recorded_at
+FROM (
+    SELECT
+        last,
+        settled,
+        upper,
+        factum_event_at(upper) AS upper_id,
+        CASE WHEN $10 THEN factum_event_at($2) END AS after_id,
+        CASE WHEN settled < last THEN ARRAY(
+            SELECT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE l.virtualtransaction END
+            FROM pg_catalog.pg_locks AS l
+            WHERE l.locktype = 'advisory'
+                AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+                AND l.classid = 1717658484
+                AND l.objid = 'factum_events'::regclass
+                AND l.objsubid = 2
+                AND l.granted
+        ) END AS holders,
+        pg_postmaster_start_time() AS server,
+        pg_is_in_recovery() AS is_replica
+    FROM bounds
+) AS first
 UNION ALL
-SELECT
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    e.position, e.event_id, e.category, e.stream, e.version, e.name, e.schema_version, e.codec, e.payload, e.metadata,
-    e.recorded_at
+SELECT e.*
 FROM (
     SELECT log.*
     FROM found
