@@ -424,30 +424,31 @@ CREATE FUNCTION factum_begin_append(
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     log integer := 'factum_events'::regclass::oid::integer;
+    done text;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         PERFORM factum_refuse_isolation();
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
+        done := set_config('synchronous_commit', 'on', true);
     END IF;
-    PERFORM set_config('lock_timeout', lock_ms::text, true);
+    done := set_config('lock_timeout', lock_ms::text, true);
     IF idle_ms IS NOT NULL THEN
-        PERFORM set_config('idle_in_transaction_session_timeout', idle_ms::text, true);
+        done := set_config('idle_in_transaction_session_timeout', idle_ms::text, true);
         -- For whoever commits the transaction to know that there is something to tell.
-        PERFORM set_config('factum.has_appended', 'yes', true);
+        done := set_config('factum.has_appended', 'yes', true);
     END IF;
     IF alone THEN
-        PERFORM pg_advisory_xact_lock(1717658484, log);
+        done := pg_advisory_xact_lock(1717658484, log);
     ELSE
-        PERFORM pg_advisory_xact_lock_shared(1717658484, log);
+        done := pg_advisory_xact_lock_shared(1717658484, log);
     END IF;
     FOR place IN 1 .. cardinality(claims) LOOP
         -- The number of the table keeps the stores of several schemas apart.
         IF are_exclusive[place] THEN
-            PERFORM pg_advisory_xact_lock(1717658485, claims[place] # log);
+            done := pg_advisory_xact_lock(1717658485, claims[place] # log);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(1717658485, claims[place] # log);
+            done := pg_advisory_xact_lock_shared(1717658485, claims[place] # log);
         END IF;
     END LOOP;
 END
@@ -493,18 +494,26 @@ CREATE FUNCTION factum_append(
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
+    done text;
     last_name text;
     head bigint;
     positions bigint[];
 BEGIN
-    PERFORM factum_begin_append(lock_ms, idle_ms, alone, claims, are_exclusive);
-    SELECT e.version, e.name INTO last_version, last_name
-    FROM factum_events AS e
-    WHERE e.category = of_category AND e.stream = of_stream
-    ORDER BY e.version DESC
-    LIMIT 1;
-    last_version := coalesce(last_version, 0);
-    is_known := false;
+    done := factum_begin_append(lock_ms, idle_ms, alone, claims, are_exclusive);
+    SELECT
+        greatest((SELECT max(position) FROM factum_events), (SELECT max(position) FROM factum_archive), 0),
+        coalesce(last.version, 0),
+        last.name,
+        EXISTS (SELECT FROM unnest(ids) AS i (id) WHERE (SELECT true FROM factum_archive AS e WHERE e.event_id = i.id))
+    INTO head, last_version, last_name, is_known
+    FROM (SELECT) AS one
+    LEFT JOIN LATERAL (
+        SELECT e.version, e.name
+        FROM factum_events AS e
+        WHERE e.category = of_category AND e.stream = of_stream
+        ORDER BY e.version DESC
+        LIMIT 1
+    ) AS last ON true;
     IF last_name IN ('factum.deleted', 'factum.archived') THEN
         closed_by := last_name;
     END IF;
@@ -513,13 +522,10 @@ BEGIN
     END IF;
     -- Where the version is the expected one, the ids are no repetition, and the constraint refuses those that are taken.
     IF expected < 0 OR expected <> last_version OR closed_by IS NOT NULL OR breach_position IS NOT NULL THEN
-        is_known := EXISTS (
+        is_known := is_known OR EXISTS (
             SELECT FROM unnest(ids) AS i (id) WHERE (SELECT true FROM factum_events AS e WHERE e.event_id = i.id)
         );
     END IF;
-    is_known := is_known OR EXISTS (
-        SELECT FROM unnest(ids) AS i (id) WHERE (SELECT true FROM factum_archive AS e WHERE e.event_id = i.id)
-    );
     IF is_known
         OR closed_by IS NOT NULL
         OR breach_position IS NOT NULL
@@ -529,33 +535,34 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    head := factum_head();
     at_time := clock_timestamp();
     -- Positions are drawn here, after the version is settled, in the order of the arrays.
-    FOR at_position IN
-        INSERT INTO factum_events AS recorded
+    WITH recorded AS (
+        INSERT INTO factum_events
             (position, version, recorded_at, event_id, schema_version, category, stream, name, codec, payload, metadata)
         SELECT
             nextval('factum_position'), last_version + e.place, at_time, e.event_id, e.schema_version, of_category,
             of_stream, e.name, e.codec, e.payload, e.metadata
         FROM unnest(ids, names, schema_versions, codecs, payloads, metadatas) WITH ORDINALITY
             AS e (event_id, name, schema_version, codec, payload, metadata, place)
-        RETURNING recorded.position
-    LOOP
-        IF at_position <= head THEN
-            PERFORM factum_refuse_position(at_position, head);
-        END IF;
-        positions := positions || at_position;
-        RETURN NEXT;
-    END LOOP;
+        RETURNING position
+    )
+    SELECT array_agg(r.position) INTO positions FROM recorded AS r;
+    IF positions[1] <= head THEN
+        PERFORM factum_refuse_position(positions[1], head);
+    END IF;
     IF cardinality(tags) > 0 THEN
         INSERT INTO factum_tags (tag, name, position)
         SELECT t.tag, names[t.event], positions[t.event] FROM unnest(tagged, tags) AS t (event, tag);
     END IF;
+    FOREACH at_position IN ARRAY positions LOOP
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
-CREATE FUNCTION factum_append_group(
+-- The same, for groups of which something may be refused.
+CREATE FUNCTION factum_judge_group(
     lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[],
     appends integer[], categories text[], streams text[], expectations bigint[], counts integer[],
     conditions text[], parts integer[], numbers integer[],
@@ -663,6 +670,98 @@ BEGIN
     ) AS d ON d.part = p.place
     LEFT JOIN breached AS b ON b.append = p.append
     ORDER BY p.place;
+END
+$$;
+
+CREATE FUNCTION factum_append_group(
+    lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[],
+    appends integer[], categories text[], streams text[], expectations bigint[], counts integer[],
+    conditions text[], parts integer[], numbers integer[],
+    ids uuid[], names text[], schema_versions integer[], codecs text[], payloads bytea[], metadatas text[],
+    tagged integer[], tags text[]
+) RETURNS TABLE (
+    at_positions bigint[], at_time timestamptz, last_version bigint, closed_by text, is_known boolean,
+    breach_position bigint, breach_name text
+)
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    done text;
+    head bigint;
+    versions bigint[];
+    can_refuse boolean;
+    positions bigint[];
+    first integer := 1;
+BEGIN
+    done := factum_begin_append(lock_ms, idle_ms, alone, claims, are_exclusive);
+    -- Where a version is the expected one, the ids are no repetition, and the constraint refuses those that are taken.
+    SELECT
+        greatest((SELECT max(position) FROM factum_events), (SELECT max(position) FROM factum_archive), 0),
+        array_agg(coalesce(last.version, 0) ORDER BY p.place),
+        bool_or(
+            coalesce(last.version, 0) <> p.expected
+            OR coalesce(last.name IN ('factum.deleted', 'factum.archived'), false)
+            OR p.expected > 9223372036854775807 - p.events
+        ) OR EXISTS (
+            SELECT FROM unnest(conditions) AS c (condition) WHERE c.condition IS NOT NULL
+        ) OR EXISTS (
+            SELECT FROM unnest(ids) AS i (id) WHERE (SELECT true FROM factum_archive AS e WHERE e.event_id = i.id)
+        )
+    INTO head, versions, can_refuse
+    FROM unnest(categories, streams, expectations, counts) WITH ORDINALITY
+        AS p (category, stream, expected, events, place)
+    LEFT JOIN LATERAL (
+        SELECT e.version, e.name
+        FROM factum_events AS e
+        WHERE e.category = p.category AND e.stream = p.stream
+        ORDER BY e.version DESC
+        LIMIT 1
+    ) AS last ON true;
+    IF can_refuse THEN
+        RETURN QUERY SELECT * FROM factum_judge_group(
+            lock_ms, idle_ms, alone, claims, are_exclusive, appends, categories, streams, expectations, counts,
+            conditions, parts, numbers, ids, names, schema_versions, codecs, payloads, metadatas, tagged, tags
+        );
+        RETURN;
+    END IF;
+    at_time := clock_timestamp();
+    is_known := false;
+    -- Positions are drawn here, after the versions are settled, in the order of the events; and written in one order for
+    -- everybody, so that no two groups wait for each other.
+    WITH recorded AS (
+        INSERT INTO factum_events
+            (position, version, recorded_at, event_id, schema_version, category, stream, name, codec, payload, metadata)
+        SELECT
+            d.position, d.version, at_time, d.event_id, d.schema_version, d.category, d.stream, d.name, d.codec, d.payload,
+            d.metadata
+        FROM (
+            SELECT
+                nextval('factum_position') AS position, versions[e.part] + e.number AS version,
+                categories[e.part] AS category, streams[e.part] AS stream, e.*
+            FROM unnest(parts, numbers, ids, names, schema_versions, codecs, payloads, metadatas)
+                AS e (part, number, event_id, name, schema_version, codec, payload, metadata)
+            OFFSET 0
+        ) AS d
+        ORDER BY d.category, d.stream, d.version
+        RETURNING position
+    )
+    SELECT array_agg(r.position ORDER BY r.position) INTO positions FROM recorded AS r;
+    IF positions[1] <= head THEN
+        PERFORM factum_refuse_position(positions[1], head);
+    END IF;
+    IF cardinality(tags) > 0 THEN
+        INSERT INTO factum_tags (tag, name, position)
+        SELECT t.tag, names[t.event], positions[t.event] FROM unnest(tagged, tags) AS t (event, tag);
+    END IF;
+    FOR place IN 1 .. cardinality(streams) LOOP
+        last_version := versions[place];
+        at_positions := positions[first : first + counts[place] - 1];
+        first := first + counts[place];
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 

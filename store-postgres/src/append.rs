@@ -1,6 +1,6 @@
 //! Appending: one statement, one round trip, one commit; many appends at once where many wait.
 //!
-//! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 9), which take the
+//! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 13), which take the
 //! lock of appends and then look, in a snapshot that is younger than the lock; and the last word is that of the unique
 //! constraints. What they refuse is judged here, by the rule that all stores share.
 
