@@ -70,8 +70,14 @@ pub async fn is_overtaken_by_what_matches<F: Fixture>(fixture: F) {
         item(&["x"], &[]),
         item(&[], &[]),
     ];
-    for query in queries.into_iter().map(EventQuery::of) {
+    for (round, query) in (0..).zip(queries.into_iter().map(EventQuery::of)) {
         let given = decided(store, &query, some(&stream("2"), 2)).await;
+        let several = Append::to(stream("2"), Expected::Exactly(Version(2 * round)), events(1)).and(
+            stream("5"),
+            Expected::NoStream,
+            events(1),
+        );
+        let several = decided(store, &query, several).await;
         let first = append(store, about("3", "x", &["a", "b", "c"])).await.position;
         append(store, about("4", "x", &["a", "b"])).await;
         let before = everything(store).await;
@@ -84,6 +90,8 @@ pub async fn is_overtaken_by_what_matches<F: Fixture>(fixture: F) {
         if query != EventQuery::all() {
             assert_eq!((facts.position, facts.name.as_str()), (first, "x"), "for {query:?}");
         }
+        // The same holds for several streams, each of which is as expected.
+        overtaken(store.append(several).await);
         assert_eq!(everything(store).await, before, "nothing was written");
         // Decided anew, it may happen, with the same ids.
         let again = Append::to(stream("2"), Expected::Any, given.into_streams().remove(0).events);

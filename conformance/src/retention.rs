@@ -87,9 +87,18 @@ pub async fn deleted_events_keep_their_ids_and_numbers<F: Fixture>(fixture: F) {
     let answer = append(store, given.clone()).await;
     store.delete_stream(&stream("1"), Expected::Any).await.expect("it is there");
     assert_eq!(append(store, given.clone()).await, answer);
-    let elsewhere = Append::to(stream("2"), Expected::Any, given.into_streams().remove(0).events);
-    let reused = id_reused(store.append(elsewhere).await);
-    assert_eq!((reused.recorded_stream, reused.recorded_version), (stream("1"), Version(1)));
+    let known = given.into_streams().remove(0).events;
+    let elsewhere = Append::to(stream("2"), Expected::Any, known.clone());
+    let as_expected = Append::to(stream("2"), Expected::Exactly(Version(1)), known);
+    for elsewhere in [
+        as_expected.clone(),
+        as_expected.and(stream("3"), Expected::NoStream, events(1)),
+        elsewhere.clone(),
+        elsewhere.and(stream("3"), Expected::NoStream, events(1)),
+    ] {
+        let reused = id_reused(store.append(elsewhere).await);
+        assert_eq!((reused.recorded_stream, reused.recorded_version), (stream("1"), Version(1)));
+    }
     assert_eq!(whole(store, &stream("2")).await.len(), 1);
 }
 
