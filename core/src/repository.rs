@@ -113,7 +113,7 @@ impl<A: Aggregate> Repository<A> {
         }
         Self {
             store: Arc::new(store),
-            page_events: 500,
+            page_events: 2000,
             hot: None,
             encoding: Encoding::default(),
             aggregate: PhantomData,
@@ -186,7 +186,7 @@ impl<A: Aggregate> Repository<A> {
         Self { hot: None, ..self.clone() }
     }
 
-    /// How many events are read at once while loading; at least 1, and 500 unless told otherwise.
+    /// How many events are read at once while loading; at least 1, and 2,000 unless told otherwise.
     ///
     /// The next page is read while one is folded, so two of them are in memory at a time. In a transaction, which has one connection,
     /// they are read one after the other.
