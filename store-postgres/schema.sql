@@ -491,7 +491,10 @@ CREATE FUNCTION factum_append(
     at_position bigint, at_time timestamptz, last_version bigint, closed_by text, is_known boolean,
     breach_position bigint, breach_name text
 )
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+SET jit = off
+AS $$
 #variable_conflict use_column
 DECLARE
     done text;
@@ -685,6 +688,7 @@ CREATE FUNCTION factum_append_group(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column

@@ -338,3 +338,32 @@ async fn appends_read_no_large_table_from_end_to_end() {
     run(&mut stranger, "ANALYZE").await;
     assert_eq!(append_often(&store).await, 0, "with the plans for full ones");
 }
+
+/// Appends to new streams, one or two at a time. Answers how often they have read a table from end to end.
+async fn begin_streams(store: &PostgresStore, numbers: std::ops::Range<u32>) -> i64 {
+    let mut tx = store.begin().await.expect("begins");
+    let before = scans(&mut tx).await;
+    for number in numbers {
+        let new = |letter| one(&format!("{letter}{number}"), Expected::NoStream);
+        store.append_in(&mut tx, new('a')).await.expect("appends");
+        let two = new('b').and(stream(&format!("c{number}")), Expected::NoStream, vec![event()]);
+        store.append_in(&mut tx, two).await.expect("appends");
+    }
+    let after = scans(&mut tx).await;
+    store.commit(tx).await.expect("commits");
+    after.0 - before.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_a_small_table_reads_no_large_one_from_end_to_end() {
+    let database = database().await;
+    let builder = PostgresStore::builder().max_connections(1).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    begin_streams(&store, 0..20).await;
+    let mut stranger = stranger(&database).await;
+    // A table that is known to be small is read from end to end in less time than an index is.
+    run(&mut stranger, "ANALYZE").await;
+    begin_streams(&store, 20..30).await;
+    fill(&mut stranger).await;
+    assert_eq!(begin_streams(&store, 30..40).await, 0);
+}
