@@ -1,4 +1,4 @@
--- Appends that take half as much of the server's time. What they do is what they did.
+-- Appends that take less of the server's time. What they do is what they did.
 --
 -- Most of the price of a statement in a function is that it is begun and ended, whatever it does. So a function is called by an
 -- assignment, which is no statement; what is to be known is looked up by one statement; and a group of which nothing can be
