@@ -21,7 +21,6 @@ use crate::feed::Tracker;
 
 /// The channel. The same for all logs of a database: a notice in vain costs a look.
 const CHANNEL: &str = "factum_events";
-/// It takes a number for its transaction, and so its commit would wait for the disk. There is nothing that a crash could lose.
 const NOTICE: &str = "NOTIFY factum_events";
 const LISTEN: &str = "LISTEN factum_events";
 
