@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::{commit_error, store_error};
 use crate::feed::{Head, Learned, Ticket, Tracker};
+use crate::loads::Loads;
 use crate::migrate;
 use crate::notices::Notices;
 
@@ -73,6 +74,8 @@ pub(crate) struct Database {
     pub(crate) tracker: Arc<Tracker>,
     /// Whose turn it is to look how far the log goes.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// Who loads an aggregate now.
+    pub(crate) loads: Loads,
     /// How large payloads are, about.
     pub(crate) payload_bytes: AtomicUsize,
     /// Tells other processes of appends, and hears of theirs.
@@ -80,7 +83,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn new(pool: PgPool, settings: Settings) -> Self {
+    pub(crate) fn new(pool: PgPool, settings: Settings, load_lanes: usize) -> Self {
         let tracker = Arc::new(Tracker::new());
         let notices = Notices::new(pool.clone(), Arc::clone(&tracker), settings);
         Self {
@@ -89,6 +92,7 @@ impl Database {
             migrated: OnceCell::new(),
             tracker,
             looking: tokio::sync::Mutex::default(),
+            loads: Loads::new(load_lanes),
             payload_bytes: AtomicUsize::new(0),
             notices,
         }

@@ -26,6 +26,7 @@ mod feed;
 mod holders;
 mod keys;
 mod lease;
+mod loads;
 mod migrate;
 mod notices;
 mod page;

@@ -20,7 +20,7 @@ use crate::holders;
 use crate::page::{self, Budget, Filled, Prepared};
 use crate::row::{EventRow, column, number};
 
-const READ: &str = "read";
+pub(crate) const READ: &str = "read";
 const WAIT: &str = "wait";
 
 /// How many positions a page with a filter looks at, at most: enough for the round trip not to matter, and few enough
@@ -38,14 +38,13 @@ const PATIENCE_AT_A_HOLE: Duration = Duration::from_secs(1);
 
 /// See [`EventStore::read_stream`](factum_core::EventStore::read_stream).
 pub(crate) async fn read_stream(database: &Database, read: ReadStream) -> Result<StreamPage, StoreError> {
-    database
-        .retrying(READ, || async {
-            let mut lease = database.lease(READ).await?;
-            let page = read_stream_on(database, &mut lease, &read).await?;
-            lease.put_back_if(page.is_drained);
-            Ok(StreamPage { events: page.events, end: page.is_drained && page.is_last })
-        })
-        .await
+    let alone = || async {
+        let mut lease = database.lease(READ).await?;
+        let page = read_stream_on(database, &mut lease, &read).await?;
+        lease.put_back_if(page.is_drained);
+        Ok(StreamPage { events: page.events, end: page.is_drained && page.is_last })
+    };
+    database.retrying(READ, || database.loads.read(database, &read, alone)).await
 }
 
 /// The same, on a connection that may be in a transaction.

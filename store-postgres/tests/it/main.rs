@@ -9,6 +9,7 @@ mod feed;
 mod given;
 mod holders;
 mod keys;
+mod loads;
 mod migrated;
 mod migrations;
 mod network;

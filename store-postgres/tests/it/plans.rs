@@ -22,6 +22,7 @@ type Statement = (&'static str, &'static str, &'static str);
 const LOOK_UP: Statement = statement!("look_up", "text[], text[]");
 const PLACES: Statement = statement!("places", "uuid[]");
 const READ_STREAM: Statement = statement!("read_stream", "text, text, bigint, bigint");
+const READ_STREAMS: Statement = statement!("read_streams", "text[], text[], bigint");
 const READ_STREAM_BACK: Statement = statement!("read_stream_back", "text, text, bigint, bigint");
 const READ_ARCHIVED: Statement = statement!("read_archived", "text, text, bigint, bigint");
 const READ_ARCHIVED_BACK: Statement = statement!("read_archived_back", "text, text, bigint, bigint");
@@ -101,7 +102,7 @@ async fn assert_all_indexed(database: &Database, statements: &[Statement]) {
 
 #[tokio::test]
 async fn streams_and_events_are_found_by_an_index() {
-    let statements = [READ_STREAM, READ_STREAM_BACK, FIND_EVENT, READ_CATEGORY];
+    let statements = [READ_STREAM, READ_STREAMS, READ_STREAM_BACK, FIND_EVENT, READ_CATEGORY];
     assert_all_indexed(&database().await, &statements).await;
 }
 
