@@ -342,7 +342,7 @@ async fn follow<S: EventStore>(
             seen.extend(walk(&store, read, end).await);
             return seen;
         }
-        let page = store.read_all(read.clone()).await.expect("the feed can be read");
+        let page = store.read_all(read.clone().following()).await.expect("the feed can be read");
         assert!(
             page.checkpoint.position >= read.after.position,
             "the feed goes back from {} to {}",

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use factum_core::store::{Append, Appended, Filter, Page, ReadAll, ReadStream};
 use factum_core::{
-    AppendError, Checkpoints, Conflict, EventId, EventStore, Expected, IdReused, NewEvent, Position,
-    RecordedEvent, StoreErrorKind, StreamId, Version,
+    AppendError, Checkpoint, Checkpoints, Conflict, EventId, EventStore, Expected, IdReused, NewEvent,
+    Position, RecordedEvent, StoreErrorKind, StreamId, Version,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -515,10 +515,10 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
 
     /// Looks at what was just appended: it is in the feed, in order, and there is nothing else.
     async fn look(&mut self, answer: &Appended) -> Result<(), TestCaseError> {
-        let mut after = self.head();
+        let mut after = self.seen.last().map_or(self.start.into(), Checkpoint::from);
         let deadline = Instant::now() + patience();
         while self.seen.len() < self.model.events.len() {
-            let page = self.page(ReadAll::after(after).limit(100)).await?;
+            let page = self.page(ReadAll::after(after).limit(100).following()).await?;
             if page.events.is_empty() {
                 // A feed may lag, but what it has passed it does not show later.
                 let lags = page.checkpoint.position < answer.position && Instant::now() < deadline;
@@ -537,7 +537,7 @@ impl<S: EventStore + Checkpoints> Replay<'_, S> {
                 ensure!(event.recorded_at == answer.recorded_at, "{event:?} has not the time of {answer:?}");
                 self.seen.push(event);
             }
-            after = page.checkpoint.position;
+            after = page.checkpoint;
         }
         ensure!(self.head() == answer.position, "the last event is at {}, not as in {answer:?}", self.head());
         Ok(())

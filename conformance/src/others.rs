@@ -78,7 +78,7 @@ pub(crate) async fn follow<S: EventStore>(store: S, mut read: ReadAll, count: us
     let mut seen = Vec::new();
     while seen.len() < count {
         store.wait(read.after.position).await.expect("waiting is possible");
-        let page = page(&store, &read).await;
+        let page = page(&store, &read.clone().following()).await;
         read.after = page.checkpoint;
         seen.extend(page.events);
     }

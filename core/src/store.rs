@@ -6,6 +6,7 @@ mod condition;
 pub mod group;
 mod recent;
 pub mod retry;
+pub mod tail;
 pub mod verdict;
 mod wake;
 
@@ -520,13 +521,16 @@ pub struct ReadAll {
     pub limit: usize,
     /// The most bytes of payload in the answer, unless its first event alone has more.
     pub bytes: usize,
+    /// Whether the reader waits where the page ends, see [`following`](ReadAll::following).
+    pub follows: bool,
 }
 
 impl ReadAll {
     /// Everything after a checkpoint, or after a position of whichever log it is, in pages of at most 1,000 events and
     /// 16 MiB.
     pub fn after(checkpoint: impl Into<Checkpoint>) -> Self {
-        Self { after: checkpoint.into(), filter: Filter::all(), limit: PAGE_EVENTS, bytes: PAGE_BYTES }
+        let (filter, limit, bytes) = (Filter::all(), PAGE_EVENTS, PAGE_BYTES);
+        Self { after: checkpoint.into(), filter, limit, bytes, follows: false }
     }
 
     /// Only what passes `filter`.
@@ -544,6 +548,16 @@ impl ReadAll {
     /// At most so many bytes of payload, unless the first event alone has more.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
+        self
+    }
+
+    /// For somebody who [waits](EventStore::wait) where the page ends, and reads on.
+    ///
+    /// A store may answer from memory, with what it appended itself a moment ago. Nothing is passed over; but what others have
+    /// appended may be missing at the end of the page, because the wait tells of it, and what another process has deleted in the
+    /// last tenth of a second may still be there.
+    pub const fn following(mut self) -> Self {
+        self.follows = true;
         self
     }
 }

@@ -219,7 +219,7 @@ impl<Cx: Send + 'static> Subscription<Cx> {
             nodes::run(self, sharing, until, stop).await
         } else {
             let (tell, told) = watch::channel(false);
-            let runner = Runner::new(self, Partition::whole(&self.name), None, &Arc::new(self.pages()));
+            let runner = Runner::new(self, Partition::whole(&self.name), None, &Arc::new(self.pages(until)));
             let mut running = pin!(runner.run(until, told));
             tokio::select! {
                 biased;
@@ -237,9 +237,10 @@ impl<Cx: Send + 'static> Subscription<Cx> {
     }
 
     /// What is read, for all partitions that this process works on.
-    fn pages(&self) -> Pages {
+    fn pages(&self, until: Until) -> Pages {
         let page_events = self.batch_events.max(PAGE_EVENTS);
         let read = ReadAll::after(Position::START).filter(self.filter()).limit(page_events);
+        let read = if until == Until::Stopped { read.following() } else { read };
         Pages::new(Arc::clone(&self.store), read, self.partition_count())
     }
 

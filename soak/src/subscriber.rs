@@ -59,7 +59,7 @@ impl<T: Target> Reader<T> {
         while !self.stop.is_told() {
             // Small pages, now and then, so that checkpoints are everywhere.
             let limit = if self.dice.once_in(3) { 1 + self.dice.index(10) } else { 200 };
-            let read = ReadAll::after(checkpoint.position).filter(self.follower.filter()).limit(limit);
+            let read = ReadAll::after(checkpoint).filter(self.follower.filter()).limit(limit).following();
             let page = match self.store.read_all(read).await {
                 Ok(page) => page,
                 Err(error) => return Ok(Err(error)),

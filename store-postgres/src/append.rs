@@ -50,7 +50,7 @@ impl CommitGroup for Committer {
         };
         let database = &self.database;
         let mut lease = database.lease(APPEND).await?;
-        let ticket = database.tracker.ticket();
+        let (ticket, begun) = (database.tracker.ticket(), database.tail.begin());
         let run = Run { database, lock_ms, idle_ms: None, is_commit: true };
         let written = match group {
             [append] => run.append(&mut lease, append).await.map(|written| vec![written])?,
@@ -62,8 +62,20 @@ impl CommitGroup for Committer {
             lease.commit(database, APPEND).await?;
         }
         lease.put_back_if(is_sound);
+        if database.tracker.is_followed() || database.tail.is_wanted() {
+            for (append, written) in iter::zip(group, &written) {
+                if let Ok(appended) = &written.outcome {
+                    // Without positions, if it was appended before.
+                    database.tail.keep(begun, append, appended, &written.positions);
+                }
+            }
+        }
         let positions = written.iter().flat_map(|written| &written.positions).copied();
         database.tracker.committed(ticket, positions);
+        if written.iter().any(Written::is_repeated) {
+            // Whoever committed it first may not have lived to tell, or was told of it too late.
+            database.tracker.hint();
+        }
         database.notices.tell();
         Ok(written.into_iter().map(|written| written.outcome).collect())
     }
@@ -324,7 +336,7 @@ impl<'a> Run<'a> {
         let found = self.database.within(APPEND, found).await?;
         match condition.after.check(found.map(EventId), APPEND) {
             Err(error) => {
-                self.database.tracker.doubt();
+                self.database.doubt();
                 Ok(Breach::OtherLog(error))
             }
             // The two looks were not at one log.

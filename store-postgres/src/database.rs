@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use factum_core::store::retry::backoff;
+use factum_core::store::tail::Tail;
 use factum_core::{StoreError, StoreErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
@@ -72,6 +73,8 @@ pub(crate) struct Database {
     migrated: OnceCell<()>,
     /// How far the feed may be read.
     pub(crate) tracker: Arc<Tracker>,
+    /// What this process has appended a moment ago.
+    pub(crate) tail: Tail,
     /// Whose turn it is to look how far the log goes.
     pub(crate) looking: tokio::sync::Mutex<()>,
     /// Who loads an aggregate now.
@@ -91,6 +94,7 @@ impl Database {
             settings,
             migrated: OnceCell::new(),
             tracker,
+            tail: Tail::default(),
             looking: tokio::sync::Mutex::default(),
             loads: Loads::new(load_lanes),
             payload_bytes: AtomicUsize::new(0),
@@ -136,6 +140,12 @@ impl Database {
         }
     }
 
+    /// What is known was said of another log.
+    pub(crate) fn doubt(&self) {
+        self.tracker.doubt();
+        self.tail.forget();
+    }
+
     /// Tells the tracker what was seen.
     pub(crate) fn learn(
         &self,
@@ -143,7 +153,11 @@ impl Database {
         head: &Head,
         operation: &'static str,
     ) -> Result<Learned, StoreError> {
-        self.tracker.learn(ticket, head, operation)
+        let learned = self.tracker.learn(ticket, head, operation);
+        if !matches!(learned, Ok(Learned::Settled(_))) {
+            self.tail.forget();
+        }
+        learned
     }
 
     /// Whether a pooler stands in between.

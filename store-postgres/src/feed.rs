@@ -224,6 +224,8 @@ impl Tracker {
         // What was committed to another server may not be on this one; and before anybody has looked, nobody knows which
         // one it was.
         if ticket.epoch != state.epoch || state.server.is_none() {
+            drop(state);
+            self.hint();
             return;
         }
         for position in positions {
@@ -257,6 +259,11 @@ impl Tracker {
     /// What is settled was said of another log: somebody had better look before it is relied on again.
     pub(crate) fn doubt(&self) {
         self.state().looked = None;
+    }
+
+    /// Whether somebody waits for something new.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.settled.receiver_count() > 0
     }
 
     /// Told of every step of what is settled, and of every hint.
@@ -460,6 +467,10 @@ mod tests {
         assert_eq!(tracker.ticket().settled, 0);
         let said = tracker.learn(tracker.ticket(), &other, OPERATION).expect("a primary");
         assert_eq!(said, Learned::Settled(Position(9)));
+        let poll = Duration::from_hours(1);
+        assert!(tracker.rest(poll).is_some());
+        tracker.committed(before, [Position(10)]);
+        assert_eq!(tracker.rest(poll), None, "whoever waits looks for it");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! They are hints and carry nothing: reading decides, and who misses a notice finds the event by looking, after the poll
 //! interval at the latest. They are sent after the commit and never inside the append's transaction, where `NOTIFY` takes a
 //! lock on the whole server at the commit, and makes all commits wait for each other. Under load many appends share one.
+//!
+//! A notice carries whose it is: a store passes over its own, because it knows of its appends by itself.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,17 +13,17 @@ use std::time::Duration;
 use factum_core::store::retry::backoff;
 use futures_util::TryFutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Acquire as _, ConnectOptions as _, PgPool};
+use sqlx::{Acquire as _, AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::database::{Lease, Settings};
 use crate::feed::Tracker;
 
 /// The channel. The same for all logs of a database: a notice in vain costs a look.
 const CHANNEL: &str = "factum_events";
-const NOTICE: &str = "NOTIFY factum_events";
 const LISTEN: &str = "LISTEN factum_events";
 
 /// After how long a silence a listener asks whether anybody is there. A network can lose a connection without telling.
@@ -35,6 +37,8 @@ pub(crate) struct Notices {
     pool: PgPool,
     tracker: Arc<Tracker>,
     settings: Settings,
+    /// What the notices of this store carry.
+    name: Arc<str>,
     /// Told when there is something to tell.
     due: Arc<Notify>,
     tasks: Mutex<Tasks>,
@@ -49,7 +53,8 @@ struct Tasks {
 
 impl Notices {
     pub(crate) fn new(pool: PgPool, tracker: Arc<Tracker>, settings: Settings) -> Self {
-        Self { pool, tracker, settings, due: Arc::default(), tasks: Mutex::default() }
+        let name = Uuid::now_v7().to_string().into();
+        Self { pool, tracker, settings, name, due: Arc::default(), tasks: Mutex::default() }
     }
 
     /// Tells other processes, soon, that there is something new.
@@ -61,8 +66,9 @@ impl Notices {
         self.start(
             |tasks| &mut tasks.teller,
             || {
+                let notice = format!("NOTIFY {CHANNEL}, '{}'", self.name);
                 let limit = self.settings.answer_timeout;
-                tokio::spawn(tell(self.pool.clone(), Arc::clone(&self.due), limit)).abort_handle()
+                tokio::spawn(tell(self.pool.clone(), Arc::clone(&self.due), notice, limit)).abort_handle()
             },
         );
     }
@@ -73,8 +79,9 @@ impl Notices {
             return;
         }
         let start = || {
+            let (tracker, name) = (Arc::clone(&self.tracker), Arc::clone(&self.name));
             let limit = self.settings.answer_timeout;
-            tokio::spawn(listen(self.pool.clone(), Arc::clone(&self.tracker), limit)).abort_handle()
+            tokio::spawn(listen(self.pool.clone(), tracker, name, limit)).abort_handle()
         };
         self.start(|tasks| &mut tasks.listener, start);
     }
@@ -106,11 +113,11 @@ impl Drop for Notices {
     }
 }
 
-async fn tell(pool: PgPool, due: Arc<Notify>, limit: Duration) {
+async fn tell(pool: PgPool, due: Arc<Notify>, notice: String, limit: Duration) {
     loop {
         due.notified().await;
         // Nothing is lost with it: those who wait look by themselves.
-        if let Err(error) = notify(&pool, limit).await {
+        if let Err(error) = notify(&pool, &notice, limit).await {
             tracing::debug!(%error, "other processes were not told of an append");
             if matches!(error, sqlx::Error::PoolClosed) {
                 return;
@@ -120,19 +127,19 @@ async fn tell(pool: PgPool, due: Arc<Notify>, limit: Duration) {
     }
 }
 
-async fn notify(pool: &PgPool, limit: Duration) -> Result<(), sqlx::Error> {
+async fn notify(pool: &PgPool, notice: &str, limit: Duration) -> Result<(), sqlx::Error> {
     let mut lease = Lease::from_pool(pool, limit).await?;
-    let told = timeout(limit, sqlx::raw_sql(NOTICE).execute(&mut *lease)).await;
+    let told = timeout(limit, sqlx::raw_sql(AssertSqlSafe(notice)).execute(&mut *lease)).await;
     told.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))??;
     lease.put_back();
     Ok(())
 }
 
-async fn listen(pool: PgPool, tracker: Arc<Tracker>, limit: Duration) {
+async fn listen(pool: PgPool, tracker: Arc<Tracker>, name: Arc<str>, limit: Duration) {
     let mut waits = backoff(Duration::MAX);
     while !pool.is_closed() {
         let options = PgConnectOptions::clone(&pool.connect_options());
-        if let Err(error) = hear(options, &tracker, limit).await {
+        if let Err(error) = hear(options, &tracker, &name, limit).await {
             tracing::debug!(%error, "appends of other processes are found by looking for them");
         }
         // For what came when it did not listen.
@@ -143,7 +150,12 @@ async fn listen(pool: PgPool, tracker: Arc<Tracker>, limit: Duration) {
 }
 
 /// Hears of others until the connection breaks or falls silent.
-async fn hear(options: PgConnectOptions, tracker: &Tracker, limit: Duration) -> Result<(), sqlx::Error> {
+async fn hear(
+    options: PgConnectOptions,
+    tracker: &Tracker,
+    own_name: &str,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
     // A connection of its own, so that waiting takes none from those who read.
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(limit);
     let mut listener = PgListener::connect_with(&own.connect_lazy_with(options.clone())).await?;
@@ -153,6 +165,7 @@ async fn hear(options: PgConnectOptions, tracker: &Tracker, limit: Duration) -> 
     tracker.hint();
     while let Ok(Ok(())) = subscribed {
         match timeout(limit.min(QUIET), listener.try_recv()).await {
+            Ok(Ok(Some(notice))) if notice.payload() == own_name => {}
             Ok(Ok(Some(_))) => tracker.hint(),
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),

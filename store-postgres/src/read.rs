@@ -166,6 +166,9 @@ pub(crate) async fn read_category(
 
 /// See [`EventStore::read_all`](factum_core::EventStore::read_all).
 pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page, StoreError> {
+    if let Some(page) = database.tail.page(&read) {
+        return Ok(page);
+    }
     let deadline = Instant::now() + PATIENCE_AT_A_HOLE;
     if !read.filter.is_all() && !database.tracker.has_looked() {
         // Else the first pages would be short: what is settled begins at the start.
@@ -202,7 +205,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let limit = budget.rows();
     let columns = FilterColumns::of(filter);
     let mut lease = database.lease(READ).await?;
-    let ticket = database.tracker.ticket();
+    let (ticket, begun) = (database.tracker.ticket(), database.tail.begin());
     let mut rows = if let Some(tenant) = &filter.tenant {
         let is_whole = Filter { tenant: None, ..filter.clone() }.is_all();
         let rows = sqlx::query_file!(
@@ -260,7 +263,11 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     let mut events = filled.events;
     // The database lets some through that it cannot read.
     events.retain(|event| filter.fields.is_empty() || filter.passes(event));
-    Ok(Some(Look { page: Page { events, checkpoint, end: checkpoint.position >= last }, last }))
+    let end = checkpoint.position >= last;
+    if end {
+        database.tail.reached(begun, checkpoint);
+    }
+    Ok(Some(Look { page: Page { events, checkpoint, end }, last }))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

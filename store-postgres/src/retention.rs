@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::append::expectation;
+use crate::database::Database;
 use crate::error::Fault;
 use crate::page::{self, Budget, Prepared};
 use crate::read::limit_column;
@@ -58,7 +59,7 @@ impl Retention for PostgresStore {
         let database = self.database();
         let id = Uuid::now_v7();
         let answer = database
-            .retrying(RETENTION, || async {
+            .setting_apart(|| async {
                 let mut lease = database.lease(RETENTION).await?;
                 let answer = sqlx::query_file_as!(
                     Answer,
@@ -82,7 +83,7 @@ impl Retention for PostgresStore {
     async fn truncate_stream(&self, stream: &StreamId, before: Version) -> Result<(), AppendError> {
         let database = self.database();
         let answer = database
-            .retrying(RETENTION, || async {
+            .setting_apart(|| async {
                 let mut lease = database.lease(RETENTION).await?;
                 let answer = sqlx::query_file!(
                     "src/sql/truncate.sql",
@@ -151,6 +152,18 @@ impl Retention for PostgresStore {
     }
 }
 
+impl Database {
+    /// What comes of `work`, which changes what the log has of a stream.
+    async fn setting_apart<T, W: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, StoreError> {
+        let outcome = self.retrying(RETENTION, work).await;
+        self.tail.forget();
+        outcome
+    }
+}
+
 impl PostgresStore {
     async fn close_stream(
         &self,
@@ -161,7 +174,7 @@ impl PostgresStore {
         let database = self.database();
         let id = EventId::new();
         let answer = database
-            .retrying(RETENTION, || async {
+            .setting_apart(|| async {
                 let mut lease = database.lease(RETENTION).await?;
                 let answer = sqlx::query_file_as!(
                     Answer,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use factum_core::store::{Filter, ReadAll};
-use factum_core::{EventId, EventStore, Position, RecordedEvent, StreamId, Version};
+use factum_core::{Checkpoint, EventId, EventStore, Position, RecordedEvent, StreamId, Version};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -78,22 +78,22 @@ async fn follow<S: EventStore>(
     limit: usize,
     end: watch::Receiver<Option<Position>>,
 ) -> Seen {
-    let (mut events, mut up_to) = (Vec::new(), Position::START);
+    let (mut events, mut up_to) = (Vec::new(), Checkpoint::START);
     loop {
         // For the end, which wakes nobody.
-        let _ = tokio::time::timeout(Duration::from_millis(50), store.wait(up_to)).await;
-        let read = ReadAll::after(up_to).filter(filter.clone()).limit(limit);
+        let _ = tokio::time::timeout(Duration::from_millis(50), store.wait(up_to.position)).await;
+        let read = ReadAll::after(up_to).filter(filter.clone()).limit(limit).following();
         let page = match store.read_all(read).await {
             Ok(page) => page,
             // Somebody may be killing it.
             Err(error) if error.is_transient() => continue,
             Err(error) => panic!("the feed can be read: {error:?}"),
         };
-        assert!(page.checkpoint.position >= up_to, "{:?} comes after {up_to}", page.checkpoint);
-        up_to = page.checkpoint.position;
+        assert!(page.checkpoint.position >= up_to.position, "{:?} comes after {up_to:?}", page.checkpoint);
+        up_to = page.checkpoint;
         events.extend(page.events.iter().map(Place::from));
-        if end.borrow().is_some_and(|end| up_to >= end) {
-            return Seen { filter, events, up_to };
+        if end.borrow().is_some_and(|end| up_to.position >= end) {
+            return Seen { filter, events, up_to: up_to.position };
         }
     }
 }

@@ -99,7 +99,8 @@ impl<'s, Cx: Send + 'static> Node<'s, Cx> {
             subscription,
             sharing,
             id: NodeId::new(),
-            pages: Arc::new(subscription.pages()),
+            // Its runners go on, also where the node is only to catch up.
+            pages: Arc::new(subscription.pages(Until::Stopped)),
             runners: JoinSet::new(),
             own: BTreeMap::new(),
             given_back: Vec::new(),

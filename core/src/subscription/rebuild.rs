@@ -524,7 +524,7 @@ async fn build<Cx: Send + 'static>(
     key: Option<&Key>,
     targets: &[Checkpoint],
 ) -> Result<(), RebuildError> {
-    let pages = subscription.pages();
+    let pages = subscription.pages(Until::CaughtUp);
     let pages = Arc::new(match key {
         Some(key) => pages.keyed(Arc::clone(key)),
         None => pages,

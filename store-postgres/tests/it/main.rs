@@ -6,6 +6,7 @@ mod crashes;
 mod decisions;
 mod faults;
 mod feed;
+mod following;
 mod given;
 mod holders;
 mod keys;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use factum_core::store::{Append, Filter, ReadAll};
 use factum_core::{
-    AppendError, EventId, EventName, EventStore, Expected, Position, StoreErrorKind, StreamId, Transactional,
-    Version,
+    AppendError, Checkpoint, EventId, EventName, EventStore, Expected, StoreErrorKind, StreamId,
+    Transactional, Version,
 };
 use factum_postgres::PostgresStore;
 use sqlx::PgConnection;
@@ -231,21 +231,21 @@ struct Seen {
 
 /// Reads as a subscription does, until the end is known and reached.
 async fn follow(store: PostgresStore, filter: Filter, end: watch::Receiver<Option<u64>>) -> Vec<Seen> {
-    let (mut seen, mut after) = (Vec::new(), Position::START);
+    let (mut seen, mut after) = (Vec::new(), Checkpoint::START);
     loop {
         // For the end, which wakes nobody.
-        let _ = tokio::time::timeout(Duration::from_millis(100), store.wait(after)).await;
-        let read = ReadAll::after(after).filter(filter.clone()).limit(100);
+        let _ = tokio::time::timeout(Duration::from_millis(100), store.wait(after.position)).await;
+        let read = ReadAll::after(after).filter(filter.clone()).limit(100).following();
         let page = store.read_all(read).await.expect("reads");
-        assert!(page.checkpoint.position >= after);
-        after = page.checkpoint.position;
+        assert!(page.checkpoint.position >= after.position);
+        after = page.checkpoint;
         seen.extend(page.events.into_iter().map(|event| Seen {
             position: event.position.0,
             stream: event.stream,
             version: event.version.0,
             name: event.name,
         }));
-        if end.borrow().is_some_and(|end| after.0 >= end) {
+        if end.borrow().is_some_and(|end| after.position.0 >= end) {
             return seen;
         }
     }

@@ -124,11 +124,12 @@ async fn a_restart_under_load_loses_nothing_and_writes_nothing_twice() {
     let reader = tokio::spawn({
         let (store, seen) = (store.clone(), Arc::clone(&seen));
         async move {
-            let mut after = Position::START;
+            let mut after = Checkpoint::START;
             loop {
-                store.wait(after).await.expect("waits");
-                let page = store.read_all(ReadAll::after(after).limit(50)).await.expect("reads");
-                after = page.checkpoint.position;
+                store.wait(after.position).await.expect("waits");
+                let read = ReadAll::after(after).limit(50).following();
+                let page = store.read_all(read).await.expect("reads");
+                after = page.checkpoint;
                 seen.lock().expect("no panic").extend(page.events);
             }
         }
