@@ -13,6 +13,7 @@ use crate::PostgresStore;
 use crate::append::CLAIMS_MAX;
 use crate::database::{Database, Settings};
 use crate::error::store_error;
+use crate::spare::Spare;
 
 /// A connection that was used within this time is taken for alive. One that was not is asked first.
 const FRESH: Duration = Duration::from_secs(1);
@@ -72,7 +73,8 @@ impl Builder {
     ///
     /// Appends use as many as there are [lanes](Builder::append_lanes), and as many again where somebody else holds up their
     /// streams; a read uses one while it waits for its answer, and a transactional subscription has one for each batch. No
-    /// call has more than one. The connection that hears of other processes is not among them.
+    /// call has more than one. The connection that hears of other processes is not among them. Up to half of them are kept at
+    /// hand for some milliseconds after their use, so the pool may have fewer idle ones than there are.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections;
         self
@@ -210,7 +212,8 @@ impl Builder {
             .connect_with(options)
             .await
             .map_err(|error| store_error(CONNECT, error))?;
-        Ok(self.with_pool(pool))
+        let spare = (!self.settings.is_pooled).then(|| Spare::of(self.max_connections));
+        Ok(self.over(pool, spare))
     }
 
     /// Uses `pool`, see [`PostgresStore::from_pool`]. How many connections there are and how long a call waits for one
@@ -221,6 +224,10 @@ impl Builder {
     ///
     /// Outside a tokio runtime. The store works as long as that runtime does.
     pub fn with_pool(self, pool: PgPool) -> PostgresStore {
+        self.over(pool, None)
+    }
+
+    fn over(self, pool: PgPool, spare: Option<Spare>) -> PostgresStore {
         let groups = GroupLimits {
             lanes: self.append_lanes,
             alone_max: self.append_lanes,
@@ -229,6 +236,6 @@ impl Builder {
             patience: self.settings.patience,
             ..GroupLimits::default()
         };
-        PostgresStore::over(Database::new(pool, self.settings, self.load_lanes), self.limits, groups)
+        PostgresStore::over(Database::new(pool, spare, self.settings, self.load_lanes), self.limits, groups)
     }
 }

@@ -23,6 +23,7 @@ use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::loads::Loads;
 use crate::migrate;
 use crate::notices::Notices;
+use crate::spare::Spare;
 
 /// How a store behaves, where users may choose.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,8 @@ pub(crate) fn milliseconds(duration: Duration) -> i32 {
 /// The connections, and what every use of them has to mind.
 pub(crate) struct Database {
     pool: PgPool,
+    /// What was used a moment ago; nothing, of a pool that has settings of its own.
+    spare: Option<Arc<Spare>>,
     settings: Settings,
     /// Set when the tables were seen to be those of this program.
     migrated: OnceCell<()>,
@@ -86,11 +89,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn new(pool: PgPool, settings: Settings, load_lanes: usize) -> Self {
+    pub(crate) fn new(pool: PgPool, spare: Option<Spare>, settings: Settings, load_lanes: usize) -> Self {
         let tracker = Arc::new(Tracker::new());
         let notices = Notices::new(pool.clone(), Arc::clone(&tracker), settings);
         Self {
             pool,
+            spare: spare.map(Arc::new),
             settings,
             migrated: OnceCell::new(),
             tracker,
@@ -219,8 +223,16 @@ impl Database {
 
     /// A connection on which nothing has begun.
     pub(crate) async fn lease_idle(&self, operation: &'static str) -> Result<Lease, StoreError> {
-        let lease = Lease::from_pool(&self.pool, self.settings.answer_timeout).await;
-        lease.map_err(|error| store_error(operation, error))
+        let spare = self.spare.as_ref().filter(|_| !self.pool.is_closed());
+        let mut lease = if let Some(lease) = spare.and_then(|spare| spare.take()) {
+            lease
+        } else {
+            let _waiting = spare.map(|spare| spare.wait());
+            let lease = Lease::from_pool(&self.pool, self.settings.answer_timeout).await;
+            lease.map_err(|error| store_error(operation, error))?
+        };
+        lease.spare = spare.cloned();
+        Ok(lease)
     }
 
     /// How many rows a statement has changed that commits itself and may be repeated.
@@ -268,6 +280,10 @@ impl Database {
 /// place in the pool for ever if the server is silent (sqlx issue 4349).
 pub(crate) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
+    /// When it was taken from the pool.
+    taken: Instant,
+    /// Where it may be kept from the pool.
+    spare: Option<Arc<Spare>>,
     answer_timeout: Duration,
     /// Whether a transaction is open that belongs to the lease: always, behind a pooler.
     is_in_transaction: bool,
@@ -277,7 +293,7 @@ impl Lease {
     /// A connection of the pool, which has a time limit of its own for that.
     pub(crate) async fn from_pool(pool: &PgPool, answer_timeout: Duration) -> Result<Self, sqlx::Error> {
         let connection = Some(pool.acquire().await?);
-        Ok(Self { connection, answer_timeout, is_in_transaction: false })
+        Ok(Self { connection, taken: Instant::now(), spare: None, answer_timeout, is_in_transaction: false })
     }
 
     /// How long the server may take for one answer.
@@ -285,8 +301,23 @@ impl Lease {
         self.answer_timeout
     }
 
+    /// For how long it has not been in the pool.
+    pub(crate) fn age(&self) -> Duration {
+        self.taken.elapsed()
+    }
+
     /// Gives the connection back: its last answer was read to the end, and no transaction is open.
     pub(crate) fn put_back(mut self) {
+        let kept = match self.spare.take() {
+            Some(spare) if !self.is_in_transaction => spare.keep(self),
+            _ => Err(self),
+        };
+        if let Err(lease) = kept {
+            lease.put_back_to_pool();
+        }
+    }
+
+    fn put_back_to_pool(mut self) {
         // Where no runtime is left, or not here, the connection is closed.
         let Ok(runtime) = Handle::try_current() else { return };
         // What dropping a connection of the pool does as well, but with a time limit, because it asks the server for an
@@ -309,7 +340,7 @@ impl Lease {
         while PgTransactionManager::get_transaction_depth(&self) > 0 {
             PgTransactionManager::start_rollback(&mut self);
         }
-        self.put_back();
+        self.put_back_to_pool();
     }
 
     /// Begins a transaction, where none is open.

@@ -34,6 +34,7 @@ mod read;
 mod retention;
 mod row;
 mod snapshot;
+mod spare;
 mod timer;
 mod transaction;
 mod transfer;

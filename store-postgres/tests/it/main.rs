@@ -23,6 +23,7 @@ mod restarts;
 mod round_trips;
 mod sessions;
 mod snapshots;
+mod spare;
 mod transaction;
 mod transfer;
 mod upheaval;
