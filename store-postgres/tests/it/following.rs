@@ -57,7 +57,9 @@ async fn what_is_told_from_memory_is_what_the_log_has() {
 async fn a_subscriber_of_this_process_asks_for_nothing_but_the_append() {
     let database = database().await;
     let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
-    let store = PostgresStore::connect(proxy.url()).await.expect("connects");
+    // So that nobody looks by himself.
+    let builder = PostgresStore::builder().poll_interval(Duration::from_mins(10));
+    let store = builder.connect(proxy.url()).await.expect("connects");
     let mut after = reached(&store).await;
     // Until it listens, and has looked for what it missed.
     let settled = tokio::time::timeout(Duration::from_millis(300), store.wait(after.position)).await;

