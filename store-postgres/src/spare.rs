@@ -6,6 +6,7 @@
 //! The pool's other users are not to wait for what lies here. So at most half of the connections does, none while a call of the
 //! store waits for the pool, none for longer than a moment, and none that was not in the pool for a second.
 
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,7 +55,13 @@ impl Spare {
 
     /// The connection that was used last.
     pub(crate) fn take(&self) -> Option<Lease> {
-        self.at_hand().resting.pop().map(|resting| resting.lease)
+        let Resting { lease, since } = self.at_hand().resting.pop()?;
+        if since.elapsed() < ROUND {
+            return Some(lease);
+        }
+        // The process stood still meanwhile, so it is for the pool to ask whether the connection is alive.
+        lease.put_back();
+        None
     }
 
     /// Keeps a connection on which nothing is open, unless it has to go to the pool.
@@ -66,9 +73,11 @@ impl Spare {
             return Err(lease);
         }
         at_hand.resting.push(Resting { lease, since: Instant::now() });
-        if !at_hand.is_watched {
-            at_hand.is_watched = true;
-            runtime.spawn(watch(Arc::clone(self)));
+        let is_watched = mem::replace(&mut at_hand.is_watched, true);
+        // A runtime that is about to end drops the watcher at once, who says so.
+        drop(at_hand);
+        if !is_watched {
+            runtime.spawn(watch(Watcher { spare: Arc::clone(self), has_ended: false }));
         }
         Ok(())
     }
@@ -89,17 +98,32 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Who sees to it that none rests for too long. Its runtime may end before it has, and then somebody else has to.
+struct Watcher {
+    spare: Arc<Spare>,
+    has_ended: bool,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.spare.at_hand().is_watched = false;
+        }
+    }
+}
+
 /// Gives back what has rested long enough, until nothing is left.
-async fn watch(spare: Arc<Spare>) {
-    loop {
+async fn watch(mut watcher: Watcher) {
+    while !watcher.has_ended {
         tokio::time::sleep(REST).await;
-        let mut at_hand = spare.at_hand();
+        let mut at_hand = watcher.spare.at_hand();
         for resting in at_hand.resting.extract_if(.., |resting| resting.since.elapsed() >= REST) {
             resting.lease.put_back();
         }
-        if at_hand.resting.is_empty() {
-            at_hand.is_watched = false;
-            return;
-        }
+        // Said together with the look, so that nothing is kept in between for which nobody looks.
+        at_hand.is_watched = !at_hand.resting.is_empty();
+        let has_ended = !at_hand.is_watched;
+        drop(at_hand);
+        watcher.has_ended = has_ended;
     }
 }

@@ -7,13 +7,32 @@ use std::time::{Duration, Instant};
 use factum_core::store::ReadStream;
 use factum_core::{EventStore, Expected, StoreErrorKind};
 use factum_postgres::PostgresStore;
-use factum_testkit::Proxy;
+use factum_testkit::{Database, Proxy};
 use tokio::task::JoinHandle;
 
 use crate::given::{PATIENCE, database, one, stream};
 
 async fn read(store: &PostgresStore) {
     store.read_stream(ReadStream::new(stream("1"))).await.expect("reads");
+}
+
+/// A store that has read before, and what counts its messages from then on.
+async fn counted(database: &Database) -> (PostgresStore, Proxy) {
+    let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
+    let builder = PostgresStore::builder().max_connections(2).notifications(false);
+    let store = builder.connect(proxy.url()).await.expect("connects");
+    read(&store).await;
+    proxy.reset_counts();
+    (store, proxy)
+}
+
+/// That every connection is in the pool and at rest, soon.
+async fn all_are_idle(store: &PostgresStore) {
+    let begin = Instant::now();
+    while store.pool().num_idle() != usize::try_from(store.pool().size()).expect("few") {
+        assert!(begin.elapsed() < PATIENCE, "{store:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Readers without a pause, until they are stopped.
@@ -50,11 +69,7 @@ impl Readers {
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_follow_each_other_ask_the_connection_nothing_else() {
     let database = database().await;
-    let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
-    let store = PostgresStore::builder().max_connections(2).notifications(false);
-    let store = store.connect(proxy.url()).await.expect("connects");
-    read(&store).await;
-    proxy.reset_counts();
+    let (store, proxy) = counted(&database).await;
     for _ in 0..50 {
         read(&store).await;
     }
@@ -67,11 +82,7 @@ async fn statements_that_follow_each_other_ask_the_connection_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_always_used_goes_through_the_pool_now_and_then() {
     let database = database().await;
-    let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
-    let store = PostgresStore::builder().max_connections(2).notifications(false);
-    let store = store.connect(proxy.url()).await.expect("connects");
-    read(&store).await;
-    proxy.reset_counts();
+    let (store, proxy) = counted(&database).await;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(2_500) {
         read(&store).await;
@@ -147,17 +158,31 @@ async fn what_has_rested_is_in_the_pool_again() {
     let builder = PostgresStore::builder().max_connections(6).notifications(false);
     let store = builder.connect(database.url()).await.expect("connects");
     Readers::start(&store, 12).stop().await;
-    let begin = Instant::now();
-    while store.pool().num_idle() != usize::try_from(store.pool().size()).expect("few") {
-        assert!(begin.elapsed() < PATIENCE, "{store:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    all_are_idle(&store).await;
     // So the application can have all of them at once.
     let mut held = Vec::new();
     for _ in 0..6 {
         let connection = tokio::time::timeout(PATIENCE, store.pool().acquire()).await.expect("in time");
         held.push(connection.expect("is had"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_ends_leaves_nobody_unwatched() {
+    let database = database().await;
+    let builder = PostgresStore::builder().max_connections(2).notifications(false);
+    let store = builder.connect(database.url()).await.expect("connects");
+    read(&store).await;
+    all_are_idle(&store).await;
+    let other = store.clone();
+    let ended = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("starts");
+        runtime.block_on(read(&other));
+        drop(runtime);
+    });
+    ended.await.expect("no panic");
+    read(&store).await;
+    all_are_idle(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
