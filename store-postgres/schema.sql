@@ -24,6 +24,8 @@ CREATE TABLE factum_events (
 
 ALTER SEQUENCE factum_position OWNED BY factum_events.position;
 
+CREATE SEQUENCE factum_alone AS bigint MINVALUE 1 CACHE 1;
+
 CREATE TABLE factum_archive (
     position       bigint      NOT NULL,
     version        bigint      NOT NULL,
@@ -418,6 +420,13 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION factum_note_alone() RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM setval('factum_alone', pg_current_xact_id()::text::bigint);
+END
+$$;
+
 CREATE FUNCTION factum_begin_append(
     lock_ms integer, idle_ms integer, alone boolean, claims integer[], are_exclusive boolean[]
 ) RETURNS void
@@ -440,8 +449,12 @@ BEGIN
     END IF;
     IF alone THEN
         done := pg_advisory_xact_lock(1717658484, log);
+        done := factum_note_alone();
     ELSE
         done := pg_advisory_xact_lock_shared(1717658484, log);
+        IF NOT pg_visible_in_snapshot(pg_sequence_last_value('factum_alone')::text::xid8, pg_current_snapshot()) THEN
+            done := factum_note_alone();
+        END IF;
     END IF;
     FOR place IN 1 .. cardinality(claims) LOOP
         -- The number of the table keeps the stores of several schemas apart.
@@ -780,6 +793,7 @@ BEGIN
     END IF;
     PERFORM set_config('lock_timeout', lock_ms::text, true);
     PERFORM pg_advisory_xact_lock(1717658484, 'factum_events'::regclass::oid::integer);
+    PERFORM factum_note_alone();
 END
 $$;
 

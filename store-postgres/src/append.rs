@@ -3,9 +3,12 @@
 //! The rules are in two functions of the database, `factum_append` and `factum_append_group` (migration 13), which take the
 //! lock of appends and then look, in a snapshot that is younger than the lock; and the last word is that of the unique
 //! constraints. What they refuse is judged here, by the rule that all stores share.
+//!
+//! A lone event of which nothing speaks against it, as most are, needs no function: see `sql/append_one.sql`.
 
 use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +33,11 @@ pub(crate) const APPEND: &str = "append";
 /// How long a group waits for somebody who is writing to one of its streams, in milliseconds: longer than a commit takes.
 /// Then its appends go apart, and each waits for itself.
 const GROUP_LOCK_MS: i32 = 100;
+
+/// From which position on the log is so long that every plan for it looks into an index. While it is short, to read all of it is
+/// the best plan, and a connection may keep that for a minute, in which the log has grown: the functions know how to prevent it,
+/// a plain statement does not.
+const LONG: Position = Position(1_000);
 
 /// How often an append is tried that others overtake. Each time one of them was recorded.
 const ATTEMPTS_MAX: u32 = 20;
@@ -71,6 +79,9 @@ impl CommitGroup for Committer {
             }
         }
         let positions = written.iter().flat_map(|written| &written.positions).copied();
+        if positions.clone().any(|position| position >= LONG) {
+            database.is_long.store(true, Relaxed);
+        }
         database.tracker.committed(ticket, positions);
         if written.iter().any(Written::is_repeated) {
             // Whoever committed it first may not have lived to tell, or was told of it too late.
@@ -157,8 +168,14 @@ impl<'a> Run<'a> {
             let mut written = self.append_all(connection, std::slice::from_ref(append)).await?;
             return Ok(written.pop().expect("one append has one outcome"));
         };
-        let columns = Columns::of(&part.events);
         let claims = ClaimColumns::of(&Claims::of(append));
+        if let Some(event) = self.lone_event(append)
+            && let [claim] = claims.keys[..]
+            && let Some(written) = self.append_one(connection, append, part, event, claim).await?
+        {
+            return Ok(written);
+        }
+        let columns = Columns::of(&part.events);
         let rows = sqlx::query_file!(
             "src/sql/append.sql",
             self.lock_ms,
@@ -193,6 +210,45 @@ impl<'a> Run<'a> {
         let positions: Vec<_> = positions.collect::<Option<_>>().unwrap_or_default();
         let time = first.at_time.ok_or_else(|| Fault::Unconfirmed.during(APPEND))?;
         written(append, &[(number(before), positions)], time)
+    }
+
+    /// The event of an append that is nothing but one event, where a plain statement may append it.
+    fn lone_event<'e>(&self, append: &'e Append) -> Option<&'e NewEvent> {
+        let [part] = append.streams() else { return None };
+        let [event] = &part.events[..] else { return None };
+        let is_plain = append.condition().is_none() && event.metadata.tags.is_empty();
+        // Behind a pooler a statement is planned whenever it is run.
+        let is_quick = self.is_commit && !self.database.is_pooled() && self.database.is_long.load(Relaxed);
+        (is_plain && is_quick).then_some(event)
+    }
+
+    /// A lone event; `None`, if nothing was written, because something speaks against it or may.
+    async fn append_one(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+        part: &StreamAppend,
+        event: &NewEvent,
+        claim: i32,
+    ) -> Result<Option<Written>, StoreError> {
+        let row = sqlx::query_file!(
+            "src/sql/append_one.sql",
+            self.lock_ms,
+            claim,
+            part.stream.category(),
+            part.stream.id(),
+            expectation(part.expected),
+            event.id.0,
+            event.name.as_str(),
+            schema_version(event),
+            &*event.codec,
+            &*event.payload,
+            event.metadata.to_json(),
+        )
+        .fetch_optional(&mut *connection);
+        let Some(row) = self.answer(row).await? else { return Ok(None) };
+        let before = number(row.version).saturating_sub(1);
+        written(append, &[(before, vec![Position(number(row.position))])], row.recorded_at).map(Some)
     }
 
     /// Several appends, of which no two go to the same stream; none, if one of them clashes with somebody else's.
@@ -493,6 +549,10 @@ fn place(index: usize) -> i32 {
     length(index + 1)
 }
 
+fn schema_version(event: &NewEvent) -> i32 {
+    i32::try_from(event.schema_version).expect("checked before: no schema version is greater")
+}
+
 fn length(length: usize) -> i32 {
     i32::try_from(length).expect("groups have limits far below this")
 }
@@ -529,10 +589,7 @@ impl<'a> Columns<'a> {
             }
             columns.ids.push(event.id.0);
             columns.names.push(event.name.as_str());
-            let schema_version = i32::try_from(event.schema_version);
-            columns
-                .schema_versions
-                .push(schema_version.expect("checked before: no schema version is greater"));
+            columns.schema_versions.push(schema_version(event));
             columns.codecs.push(&event.codec);
             columns.payloads.push(&event.payload);
             columns.metadata.push(event.metadata.to_json());

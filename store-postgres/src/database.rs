@@ -3,7 +3,7 @@
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use factum_core::store::retry::backoff;
@@ -80,6 +80,8 @@ pub(crate) struct Database {
     pub(crate) tail: Tail,
     /// Whose turn it is to look how far the log goes.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// Whether the log is known to be long.
+    pub(crate) is_long: AtomicBool,
     /// Who loads an aggregate now.
     pub(crate) loads: Loads,
     /// How large payloads are, about.
@@ -100,6 +102,7 @@ impl Database {
             tracker,
             tail: Tail::default(),
             looking: tokio::sync::Mutex::default(),
+            is_long: AtomicBool::new(false),
             loads: Loads::new(load_lanes),
             payload_bytes: AtomicUsize::new(0),
             notices,

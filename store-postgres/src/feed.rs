@@ -7,7 +7,8 @@
 //! # What is done
 //!
 //! **Appends.** An append takes a *shared* advisory lock in a key of our own before it draws a position, and holds it until
-//! its transaction ends (`factum_begin_append`). Shared locks do not wait for each other, so appends do not either.
+//! its transaction ends (`factum_begin_append`, `sql/append_one.sql`). Shared locks do not wait for each other, so appends do not
+//! either.
 //!
 //! **Readers.** A [`Tracker`] knows a position, *settled*, below which nothing will ever appear. To move it on, one
 //! statement (`head.sql`) looks at what follows:

@@ -27,12 +27,24 @@ pub(crate) async fn empty_database() -> Database {
 
 /// A database with the tables of this crate.
 pub(crate) async fn database() -> Database {
+    database_prepared_by("").await
+}
+
+/// The same, with a log as of one that has been there for long: the next position is a great one.
+pub(crate) async fn long_database() -> Database {
+    database_prepared_by("SELECT setval('factum_position', 1000000); CREATE TABLE notes (note text NOT NULL)")
+        .await
+}
+
+/// The same, after these statements.
+async fn database_prepared_by(sql: &'static str) -> Database {
     let checksums: Vec<_> = migrations().await.iter().map(|migration| migration.checksum.to_vec()).collect();
-    let key = format!("factum-postgres {checksums:?}");
+    let key = format!("factum-postgres {checksums:?} {sql}");
     let server = server();
     let filled = server.database_like(&key, async |url| {
         let store = PostgresStore::connect(url).await?;
         store.migrate().await?;
+        sqlx::raw_sql(sql).execute(store.pool()).await?;
         store.close().await;
         Ok(())
     });

@@ -11,6 +11,7 @@ mod given;
 mod holders;
 mod keys;
 mod loads;
+mod lone;
 mod migrated;
 mod migrations;
 mod network;

@@ -12,7 +12,7 @@ use factum_conformance::upheaval::{Followers, Journal, assert_accounted_for, dis
 use factum_postgres::PostgresStore;
 use tokio::task::JoinHandle;
 
-use crate::given::{PATIENCE, database, migrated_server};
+use crate::given::{PATIENCE, long_database, migrated_server};
 
 /// Clients of each process.
 const CLIENTS: usize = 8;
@@ -111,7 +111,7 @@ impl Drop for Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_by_many_processes_one_of_which_is_killed_now_and_then() {
-    let database = database().await;
+    let database = long_database().await;
     let (writing, apart) = (disturbed_store(database.url()).await, disturbed_store(database.url()).await);
     let journal = Journal::default();
     let followers = Followers::of(&[writing.clone(), apart]);
