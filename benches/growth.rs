@@ -1,10 +1,13 @@
 //! Growth: what an operation costs in a log of 100,000 events, and in one of 10,000,000 that is the same otherwise.
 //!
 //! A log is filled by the server itself, with accounts of ten events each. Nothing is beside it: a cost that grows shows beside
-//! itself. `FACTUM_BENCH_EVENTS` says how long the log becomes, in powers of ten from 100,000 on.
+//! itself. `FACTUM_BENCH_EVENTS` says how long the log becomes, in powers of ten from 100,000 on, and `FACTUM_BENCH_PLOTS` into
+//! which folder pictures of it are drawn.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +17,7 @@ use factum::{
     Checkpoint, Checkpoints as _, Context, Envelope, EventHandler, EventStore, Expected, On, OnFailure,
     Position, Repository, StreamId, Subscription,
 };
-use factum_benches::{Account, Deposit, Deposited, Postgres, at_once, deposits};
+use factum_benches::{Account, Deposit, Deposited, Plot, Postgres, at_once, deposits};
 use sqlx::PgPool;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -24,8 +27,8 @@ use uuid::Uuid;
 
 /// How many events an account has.
 const OF_AN_ACCOUNT: u64 = 10;
-/// How many events the account has that is longer than any should be.
-const LONG: u64 = 100_000;
+/// How many events the accounts have that become longer than any should be.
+const LENGTHS: [u64; 5] = [10, 100, 1_000, 10_000, 100_000];
 /// How many subscriptions follow at once.
 const SUBSCRIPTIONS: u64 = 50;
 
@@ -64,16 +67,71 @@ async fn grow(first: u64, most: u64, turn: Duration) {
          a page of 1,000 of the middle, ms | catching up, events/s | disk, bytes per event | memory, MiB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    let (mut there, mut wanted) = (0, first);
+    let (mut there, mut wanted, mut costs) = (0, first, Vec::new());
     while wanted <= most {
         fill(&pool, there, wanted).await;
         postgres.settle().await;
-        measure(&postgres, &pool, wanted, turn).await;
+        costs.push(measure(&postgres, &pool, wanted, turn).await);
         (there, wanted) = (head(&pool).await, wanted * 10);
     }
-    let long = if most > 10_000 { LONG } else { 1000 };
-    a_long_stream(&postgres, long).await;
+    println!("\n| events of the stream | load, ms | append one, ms | memory, MiB |\n|---|---|---|---|");
+    let mut lengths = Vec::new();
+    for events in LENGTHS.into_iter().filter(|&events| events <= most / 10) {
+        lengths.push(a_long_stream(&postgres, events, turn / 5).await);
+    }
     many_subscriptions(&postgres).await;
+    if let Some(folder) = std::env::var_os("FACTUM_BENCH_PLOTS") {
+        draw(&costs, &lengths, Path::new(&folder)).expect("it can be drawn");
+    }
+}
+
+/// What operations take, in milliseconds, in a log of so many events.
+struct Costs {
+    events: f64,
+    create: f64,
+    create_of_many: f64,
+    deposit: f64,
+    page: f64,
+    catch_up: f64,
+}
+
+/// What operations take, in milliseconds, on a stream of so many events.
+struct OfALength {
+    events: f64,
+    load: f64,
+    append: f64,
+}
+
+fn draw(costs: &[Costs], lengths: &[OfALength], folder: &Path) -> Result<(), Box<dyn Error>> {
+    let times = |of: fn(&Costs) -> f64| {
+        let first = costs.first().map_or(1.0, of);
+        costs.iter().map(|cost| (cost.events, of(cost) / first)).collect()
+    };
+    let of_the_log = Plot {
+        title: "What an operation takes, over the size of the log, as a multiple of what it took in the smallest",
+        x: "events in the log",
+        y: "times as long",
+        reach: (0.1, 10.0),
+        lines: &[
+            ("create, 1 caller", times(|cost| cost.create)),
+            ("create, 128 callers", times(|cost| cost.create_of_many)),
+            ("load 10 and append", times(|cost| cost.deposit)),
+            ("a page of the middle", times(|cost| cost.page)),
+            ("catch up, for each event", times(|cost| cost.catch_up)),
+        ],
+    };
+    of_the_log.write(&folder.join("growth-log.svg"))?;
+    let of_the_stream = Plot {
+        title: "What an operation takes, over the length of the stream",
+        x: "events in the stream",
+        y: "milliseconds",
+        reach: (0.1, 100.0),
+        lines: &[
+            ("load", lengths.iter().map(|length| (length.events, length.load)).collect()),
+            ("append one", lengths.iter().map(|length| (length.events, length.append)).collect()),
+        ],
+    };
+    of_the_stream.write(&folder.join("growth-stream.svg"))
 }
 
 async fn fill(pool: &PgPool, there: u64, wanted: u64) {
@@ -96,7 +154,7 @@ async fn head(pool: &PgPool) -> u64 {
     u64::try_from(head).expect("positions are positive")
 }
 
-async fn measure(postgres: &Postgres, pool: &PgPool, events: u64, turn: Duration) {
+async fn measure(postgres: &Postgres, pool: &PgPool, events: u64, turn: Duration) -> Costs {
     let accounts = Repository::<Account>::new(postgres.store.clone());
     let create = |accounts: Repository<Account>| async move {
         accounts.execute(&Uuid::now_v7(), Deposit { times: 1 }).assume_new().await.expect("it is new");
@@ -135,12 +193,24 @@ async fn measure(postgres: &Postgres, pool: &PgPool, events: u64, turn: Duration
         .expect("it catches up");
     let handled = handled.load(Ordering::Relaxed);
     assert!(handled >= events, "{handled} of {events}");
-    let speed = f64::from(u32::try_from(handled).expect("it is small")) / begin.elapsed().as_secs_f64();
+    let speed = float(handled) / begin.elapsed().as_secs_f64();
     println!(
         "| {events} | {} | {alone:.2} | {many:.0} | {deposited:.2} | {page:.2} | {speed:.0} | {bytes} | {} |",
         events / OF_AN_ACCOUNT,
         resident_mib()
     );
+    Costs {
+        events: float(events),
+        create: alone,
+        create_of_many: 1e3 / many,
+        deposit: deposited,
+        page,
+        catch_up: 1e3 / speed,
+    }
+}
+
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).expect("it is small"))
 }
 
 /// Accounts from all over the log, each once, in no order.
@@ -187,28 +257,31 @@ fn resident_mib() -> u64 {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") / 1024
 }
 
-/// A stream that is longer than any should be: folded from its beginning, and appended to.
-async fn a_long_stream(postgres: &Postgres, events: u64) {
+/// A stream of so many events: folded from its beginning, and appended to.
+async fn a_long_stream(postgres: &Postgres, events: u64, turn: Duration) -> OfALength {
+    const AT_ONCE: u64 = 1000;
     let accounts = Repository::<Account>::new(postgres.store.clone());
     let id = Uuid::now_v7();
     let stream = StreamId::new("account", &id.to_string()).expect("a name");
-    for _ in 0..events / 1000 {
-        let append = Append::to(stream.clone(), Expected::Any, deposits(1000));
+    let mut missing = events;
+    while missing > 0 {
+        let now = u32::try_from(missing.min(AT_ONCE)).expect("it is small");
+        let append = Append::to(stream.clone(), Expected::Any, deposits(now));
         postgres.store.append(append).await.expect("it can be written");
+        missing -= u64::from(now);
     }
-    let begin = Instant::now();
-    let loaded = accounts.load(&id).await.expect("it can be read");
-    let loading = begin.elapsed().as_secs_f64() * 1e3;
-    assert_eq!(loaded.version().0, events);
-    let append = middle(Duration::from_secs(1), || async {
+    let load = middle(turn, || async {
+        let loaded = accounts.load(&id).await.expect("it can be read");
+        assert_eq!(loaded.version().0, events);
+    })
+    .await;
+    let append = middle(turn, || async {
         let append = Append::to(stream.clone(), Expected::Any, deposits(1));
         postgres.store.append(append).await.expect("it can be written");
     })
     .await;
-    println!(
-        "\na stream of {events} events: {loading:.0} ms to load, {append:.2} ms to append one, {} MiB",
-        resident_mib()
-    );
+    println!("| {events} | {load:.2} | {append:.2} | {} |", resident_mib());
+    OfALength { events: float(events), load, append }
 }
 
 /// Subscriptions that follow one log in one process, from an append until all have handled it.
@@ -243,7 +316,7 @@ async fn many_subscriptions(postgres: &Postgres) {
     })
     .await;
     println!(
-        "{SUBSCRIPTIONS} subscriptions: {all:.2} ms until all have handled an event, {} MiB",
+        "\n{SUBSCRIPTIONS} subscriptions: {all:.2} ms until all have handled an event, {} MiB",
         resident_mib()
     );
     hears.borrow_and_update();

@@ -6,6 +6,7 @@ mod callers;
 mod given;
 mod history;
 mod latencies;
+mod plot;
 mod raw;
 mod turns;
 
@@ -18,5 +19,6 @@ pub use history::{
     deposits, stream,
 };
 pub use latencies::Latencies;
+pub use plot::Plot;
 pub use raw::{LeastSql, Raw, Rows};
 pub use turns::Turns;

@@ -23,8 +23,8 @@ pub(crate) type Answer<T> = Result<T, Failure>;
 /// Each is asked to do what its users do, by the door that its documentation shows.
 #[async_trait]
 pub(crate) trait Contender: Send + Sync + 'static {
-    /// The table that an event is inserted into, where a pause before the commit can be put.
-    fn table(&self) -> &'static str;
+    /// The table that an event is inserted into, where a pause before the commit can be put: of those on Postgres.
+    fn table(&self) -> Option<&'static str>;
 
     /// One command on a new account: these deposits come in.
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()>;

@@ -29,9 +29,16 @@ const FACTUM: &str = "factum";
 const MEASURE: &str = "raw-sqlx";
 
 fn main() -> ExitCode {
-    let options = Options::parse().settled();
     let runtime = tokio::runtime::Runtime::new().expect("a machine can run threads");
-    match runtime.block_on(run(&options)) {
+    #[cfg(feature = "umadb")]
+    if let Some(served) = runtime.block_on(peers::umadb::serve()) {
+        return exit_code(served);
+    }
+    exit_code(runtime.block_on(run(&Options::parse().settled())))
+}
+
+fn exit_code(done: Answer<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");

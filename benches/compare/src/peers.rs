@@ -10,6 +10,8 @@ pub(crate) mod factum;
 pub(crate) mod raw_sqlx;
 pub(crate) mod raw_tokio_postgres;
 pub(crate) mod sourcery;
+#[cfg(feature = "umadb")]
+pub(crate) mod umadb;
 
 use std::future::Future;
 

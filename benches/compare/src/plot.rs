@@ -12,7 +12,7 @@ use crate::rounds::{Row, Spread};
 const SIZE: (u32, u32) = (900, 460);
 
 /// Distinct in print, too: one for each contender, in the order of the tables.
-const COLOURS: [RGBColor; 10] = [
+const COLOURS: [RGBColor; 11] = [
     RGBColor(90, 90, 90),
     RGBColor(160, 160, 160),
     RGBColor(204, 0, 0),
@@ -23,6 +23,7 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(23, 190, 207),
     RGBColor(140, 86, 75),
     RGBColor(188, 189, 34),
+    RGBColor(227, 119, 194),
 ];
 
 /// Draws what there is, and says in which files.

@@ -72,6 +72,8 @@ pub(crate) const ALL: &[Entry] = &[
     entry!("eventcore", &["eventcore", "eventcore-postgres"], eventcore::Eventcore),
     entry!("evento", &["evento", "evento-sql"], evento::Evento),
     entry!("sourcery", &["sourcery", "sourcery-postgres"], sourcery::Sourcery),
+    #[cfg(feature = "umadb")]
+    entry!("umadb", &["umadb-server", "umadb-client"], crate::peers::umadb::UmaDb),
 ];
 
 /// Opens those that take part, each in a new database. Whoever cannot be opened is named in the report and left out.

@@ -41,8 +41,8 @@ impl CqrsEs {
 
 #[async_trait]
 impl Contender for CqrsEs {
-    fn table(&self) -> &'static str {
-        "events"
+    fn table(&self) -> Option<&'static str> {
+        Some("events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

@@ -44,8 +44,8 @@ impl Disintegrate {
 
 #[async_trait]
 impl Contender for Disintegrate {
-    fn table(&self) -> &'static str {
-        "event"
+    fn table(&self) -> Option<&'static str> {
+        Some("event")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

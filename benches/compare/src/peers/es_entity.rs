@@ -32,8 +32,8 @@ impl EsEntities {
 
 #[async_trait]
 impl Contender for EsEntities {
-    fn table(&self) -> &'static str {
-        "account_events"
+    fn table(&self) -> Option<&'static str> {
+        Some("account_events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

@@ -40,8 +40,8 @@ impl Esrs {
 
 #[async_trait]
 impl Contender for Esrs {
-    fn table(&self) -> &'static str {
-        "account_events"
+    fn table(&self) -> Option<&'static str> {
+        Some("account_events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

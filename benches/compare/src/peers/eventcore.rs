@@ -42,8 +42,8 @@ impl Eventcore {
 
 #[async_trait]
 impl Contender for Eventcore {
-    fn table(&self) -> &'static str {
-        "eventcore_events"
+    fn table(&self) -> Option<&'static str> {
+        Some("eventcore_events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

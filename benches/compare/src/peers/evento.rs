@@ -40,8 +40,8 @@ impl Evento {
 
 #[async_trait]
 impl Contender for Evento {
-    fn table(&self) -> &'static str {
-        "event"
+    fn table(&self) -> Option<&'static str> {
+        Some("event")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

@@ -35,8 +35,8 @@ impl Factum {
 
 #[async_trait]
 impl Contender for Factum {
-    fn table(&self) -> &'static str {
-        "factum_events"
+    fn table(&self) -> Option<&'static str> {
+        Some("factum_events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

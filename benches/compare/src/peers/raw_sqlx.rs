@@ -70,8 +70,8 @@ impl RawSqlx {
 
 #[async_trait]
 impl Contender for RawSqlx {
-    fn table(&self) -> &'static str {
-        "events"
+    fn table(&self) -> Option<&'static str> {
+        Some("events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

@@ -79,8 +79,8 @@ impl RawTokioPostgres {
 
 #[async_trait]
 impl Contender for RawTokioPostgres {
-    fn table(&self) -> &'static str {
-        "events"
+    fn table(&self) -> Option<&'static str> {
+        Some("events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

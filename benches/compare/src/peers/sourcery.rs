@@ -30,8 +30,8 @@ impl Sourcery {
 
 #[async_trait]
 impl Contender for Sourcery {
-    fn table(&self) -> &'static str {
-        "es_events"
+    fn table(&self) -> Option<&'static str> {
+        Some("es_events")
     }
 
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()> {

@@ -25,7 +25,12 @@ pub(crate) async fn run(options: &Options, contenders: &[Arc<Opened>], report: &
     let rounds = options.rounds.min(3);
     for pause in [false, true] {
         for opened in contenders {
-            server::pause_before_commit(&opened.database, opened.contender.table(), pause).await?;
+            let table = opened.contender.table();
+            match table {
+                Some(table) => server::pause_before_commit(&opened.database, table, pause).await?,
+                None if pause => continue,
+                None => {}
+            }
             let mut losses =
                 Losses { name: opened.name, pause, committed: 0, lost: 0, refused: 0, remark: None };
             for _ in 0..rounds {
@@ -38,7 +43,9 @@ pub(crate) async fn run(options: &Options, contenders: &[Arc<Opened>], report: &
                     }
                 }
             }
-            server::pause_before_commit(&opened.database, opened.contender.table(), false).await?;
+            if let Some(table) = table {
+                server::pause_before_commit(&opened.database, table, false).await?;
+            }
             if losses.committed > 0 || losses.remark.is_some() {
                 report.add_losses(losses);
             }
