@@ -250,7 +250,8 @@ fn with_events(source: &str, events: usize) -> String {
         let block = block.join("\n");
         text.extend([&block, "\n"]);
         for number in 1..events {
-            text.push_str(&block.replace("Deposited", &format!("Deposited{number}")));
+            let named = block.replace("Deposited", &format!("Deposited{number}"));
+            text.push_str(&named.replace("deposited", &format!("deposited{number}")));
             text.push('\n');
         }
     }

@@ -120,7 +120,7 @@ fn draw(costs: &[Costs], lengths: &[OfALength], folder: &Path) -> Result<(), Box
             ("catch up, for each event", times(|cost| cost.catch_up)),
         ],
     };
-    of_the_log.write(&folder.join("growth-log.svg"))?;
+    of_the_log.write(&folder.join("log.svg"))?;
     let of_the_stream = Plot {
         title: "What an operation takes, over the length of the stream",
         x: "events in the stream",
@@ -131,7 +131,7 @@ fn draw(costs: &[Costs], lengths: &[OfALength], folder: &Path) -> Result<(), Box
             ("append one", lengths.iter().map(|length| (length.events, length.append)).collect()),
         ],
     };
-    of_the_stream.write(&folder.join("growth-stream.svg"))
+    of_the_stream.write(&folder.join("stream.svg"))
 }
 
 async fn fill(pool: &PgPool, there: u64, wanted: u64) {
@@ -167,10 +167,11 @@ async fn measure(postgres: &Postgres, pool: &PgPool, events: u64, turn: Duration
     let alone = middle(turn, || create(accounts.clone())).await;
     let of_many = accounts.clone();
     let many = per_second(turn, 128, move || create(of_many.clone())).await;
-    // Accounts all over the log, none of them twice.
-    let mut ids = some_accounts(pool, events).await.into_iter();
+    // Accounts all over the log, each of them again only when there are no others.
+    let ids = some_accounts(pool, events).await;
+    let mut ids = ids.iter().copied().cycle();
     let deposited = middle(turn, || {
-        let (id, accounts) = (ids.next().expect("there are more than turns"), accounts.clone());
+        let (id, accounts) = (ids.next().expect("there are some"), accounts.clone());
         async move {
             let account = accounts.execute(&id, Deposit { times: 1 }).await;
             assert!(account.expect("it is there").version().0 > OF_AN_ACCOUNT);

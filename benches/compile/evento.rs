@@ -23,7 +23,7 @@ pub struct AccountView {
 
 // for each event {
 #[evento::handler]
-async fn on_Deposited(event: Event<Deposited>, view: &mut AccountView) -> anyhow::Result<()> {
+async fn on_deposited(event: Event<Deposited>, view: &mut AccountView) -> anyhow::Result<()> {
     view.id.clone_from(&event.aggregate_id);
     view.balance += event.data.amount;
     Ok(())
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let id = Uuid::new_v4().to_string();
     let accounts = Projection::<_, AccountView>::new::<Account>();
     // for each event {
-    let accounts = accounts.handler(on_Deposited());
+    let accounts = accounts.handler(on_deposited());
     // }
     let deposited = Deposited { amount: 1, reference: Uuid::new_v4().to_string(), memo: "memo".to_owned() };
     match accounts.load(id.clone()).execute(&executor).await? {

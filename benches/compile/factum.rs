@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 // for each event {
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
-#[event(name = "account.Deposited")]
+#[event(name = "account.deposited")]
 struct Deposited {
     amount: i64,
     reference: Uuid,
@@ -42,7 +42,7 @@ impl Handle<Bring> for Account {
 
     fn handle(&self, command: &Bring) -> Result<Events<AccountEvent>, Infallible> {
         let deposited = Deposited { amount: command.0, reference: Uuid::new_v4(), memo: "memo".to_owned() };
-        Ok(deposited.into())
+        Ok(Events::one(deposited))
     }
 }
 

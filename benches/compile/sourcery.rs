@@ -13,7 +13,7 @@ struct Deposited {
 }
 
 impl DomainEvent for Deposited {
-    const KIND: &'static str = "account.Deposited";
+    const KIND: &'static str = "account.deposited";
 }
 
 impl Apply<Deposited> for Account {
