@@ -54,6 +54,12 @@ pub(crate) trait Contender: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// As `follow`, in another process than the one that appends: by connections of its own, and what is heard through them. It is the same
+    /// for those who are told by the server in any case.
+    async fn follow_from_afar(&self, heard: UnboundedSender<Heard>) -> Answer<Option<Follower>> {
+        self.follow(heard).await
+    }
+
     /// As `create`, where somebody follows: what does not tell of its appends by itself tells here.
     async fn create_followed(&self, account: Uuid, deposit: Deposit) -> Answer<()> {
         self.create(account, vec![deposit]).await

@@ -43,7 +43,8 @@ pub(crate) fn all(comparisons: &[Comparison], folder: &Path) -> Answer<Vec<Strin
     for comparison in latencies {
         let file = match comparison.at {
             Some(callers) => format!("w1-latency-{callers}.svg"),
-            None => "w5-latency.svg".to_owned(),
+            None if files.iter().any(|file| file == W5) => "w5-latency-from-afar.svg".to_owned(),
+            None => W5.to_owned(),
         };
         if comparison.rows.iter().any(|row| !row.latencies_ms.is_empty()) {
             percentiles(comparison, &folder.join(&file)).map_err(in_words)?;
@@ -52,6 +53,9 @@ pub(crate) fn all(comparisons: &[Comparison], folder: &Path) -> Answer<Vec<Strin
     }
     Ok(files)
 }
+
+/// To a handler in the process that appends.
+const W5: &str = "w5-latency.svg";
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 

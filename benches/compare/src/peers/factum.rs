@@ -19,6 +19,8 @@ use crate::contender::{Answer, Contender, Deposit, Follower, Handled, Heard};
 #[derive(Debug)]
 pub(crate) struct Factum {
     store: PostgresStore,
+    /// What another process would have: nothing in common with the other one but the database.
+    afar: PostgresStore,
     accounts: Repository<Account>,
 }
 
@@ -29,7 +31,8 @@ impl Factum {
         store.migrate().await?;
         let keep = "CREATE TABLE totals (name text PRIMARY KEY, total bigint NOT NULL)";
         sqlx_limit::query(keep).execute(store.pool()).await?;
-        Ok(Self { accounts: Repository::new(store.clone()), store })
+        let afar = PostgresStore::connect(url).await?;
+        Ok(Self { accounts: Repository::new(store.clone()), store, afar })
     }
 }
 
@@ -68,13 +71,20 @@ impl Contender for Factum {
     }
 
     async fn follow(&self, heard: UnboundedSender<Heard>) -> Answer<Option<Follower>> {
-        let subscription = Subscription::new("follower", self.store.clone(), OnFailure::stop());
-        let subscription = subscription.handler(Tell(heard));
-        Ok(Some(Follower::new(move |stopped| async move {
-            subscription.run_until(stopped.map(|_| ())).await?;
-            Ok(())
-        })))
+        Ok(Some(follow(&self.store, heard)))
     }
+
+    async fn follow_from_afar(&self, heard: UnboundedSender<Heard>) -> Answer<Option<Follower>> {
+        Ok(Some(follow(&self.afar, heard)))
+    }
+}
+
+fn follow(store: &PostgresStore, heard: UnboundedSender<Heard>) -> Follower {
+    let subscription = Subscription::new("follower", store.clone(), OnFailure::stop()).handler(Tell(heard));
+    Follower::new(move |stopped| async move {
+        subscription.run_until(stopped.map(|_| ())).await?;
+        Ok(())
+    })
 }
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]

@@ -20,24 +20,31 @@ const REST: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(options: &Options, contenders: &[Arc<Opened>], report: &mut Report) {
-    let rows = take_turns(contenders, options.rounds, |opened| async move {
-        match turn(options, &opened).await {
-            Ok(turn) => turn,
-            Err(failure) => Some(Turn::failed(&failure)),
-        }
-    });
-    report.add(Comparison {
-        workload: Workload::W5,
-        title: "W5: from the acknowledgement to the handler, idle".to_owned(),
-        at: None,
-        unit: Unit::Milliseconds,
-        rows: rows.await,
-    });
+    for (is_afar, title) in [
+        (false, "W5: from the acknowledgement to the handler, idle"),
+        (true, "W5: from the acknowledgement to the handler in another process, idle"),
+    ] {
+        let rows = take_turns(contenders, options.rounds, |opened| async move {
+            match turn(options, &opened, is_afar).await {
+                Ok(turn) => turn,
+                Err(failure) => Some(Turn::failed(&failure)),
+            }
+        });
+        report.add(Comparison {
+            workload: Workload::W5,
+            title: title.to_owned(),
+            at: None,
+            unit: Unit::Milliseconds,
+            rows: rows.await,
+        });
+    }
 }
 
-async fn turn(options: &Options, opened: &Opened) -> Answer<Option<Turn>> {
+async fn turn(options: &Options, opened: &Opened, is_afar: bool) -> Answer<Option<Turn>> {
     let (tell, mut told) = unbounded_channel();
-    let Some(follower) = opened.contender.follow(tell).await? else { return Ok(None) };
+    let contender = &opened.contender;
+    let follower = if is_afar { contender.follow_from_afar(tell) } else { contender.follow(tell) };
+    let Some(follower) = follower.await? else { return Ok(None) };
     let mut turn = Turn::default();
     let result = measured(options, opened, &mut told, &mut turn).await;
     let stopped = follower.stop().await;
