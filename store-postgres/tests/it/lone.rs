@@ -1,7 +1,7 @@
 //! Lone events in a long log, which a plain statement appends (`sql/append_one.sql`): the promises of every store once more, and
 //! what such a statement has to know that is older than its locks.
 
-use factum_conformance::{Fixture, Tx, conformance};
+use factum_conformance::conformance;
 use factum_core::retention::Retention;
 use factum_core::store::{Append, Condition, ReadMatching};
 use factum_core::{
@@ -12,6 +12,7 @@ use factum_testkit::Database;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tokio::task::JoinHandle;
 
+use crate::fixture::{On, Tables};
 use crate::given::{
     SOMEBODY_WAITS_FOR_THE_LOCK, event, events_of, kind_of, long_database, one, run, store, stranger, stream,
     take_the_lock, until,
@@ -34,41 +35,15 @@ async fn leave_the_plain_statement_alone(connection: &mut PgConnection) {
     .await;
 }
 
-struct Long {
-    store: PostgresStore,
-    database: Database,
-}
+struct Long;
 
-impl Fixture for Long {
-    type Store = PostgresStore;
-
-    async fn empty() -> Self {
-        let database = long_database().await;
-        let store = PostgresStore::connect(database.url()).await.expect("connects");
-        Self { store, database }
-    }
-
-    fn store(&self) -> &PostgresStore {
-        &self.store
-    }
-
-    async fn reopen(self) -> Self {
-        let Self { store, database } = self;
-        store.close().await;
-        let store = PostgresStore::connect(database.url()).await.expect("connects again");
-        Self { store, database }
-    }
-
-    async fn work(&self, tx: &mut Tx<Self>, note: &str) {
-        sqlx::query("INSERT INTO notes VALUES ($1)").bind(note).execute(&mut **tx).await.expect("writes");
-    }
-
-    async fn work_done(&self) -> Vec<String> {
-        sqlx::query_scalar("SELECT note FROM notes").fetch_all(self.store.pool()).await.expect("reads")
+impl Tables for Long {
+    async fn database() -> Database {
+        long_database().await
     }
 }
 
-conformance!(Long);
+conformance!(On<Long>);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_long_log_a_lone_event_needs_no_function() {

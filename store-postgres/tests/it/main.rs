@@ -6,6 +6,7 @@ mod crashes;
 mod decisions;
 mod faults;
 mod feed;
+mod fixture;
 mod following;
 mod given;
 mod holders;

@@ -5,68 +5,40 @@
 //! old events are read as they were recorded, and followed by new ones, is another matter, and in `migrations`: promises need an
 //! empty log, so the old rows are erased before the migration.
 
-use factum_conformance::{Fixture, Tx, conformance};
+use factum_conformance::conformance;
 use factum_postgres::PostgresStore;
 use factum_testkit::Database;
 use sqlx::{Connection as _, PgConnection};
 
+use crate::fixture::{On, Tables};
 use crate::given::{migrations, run, server};
 
-struct Migrated {
-    store: PostgresStore,
-    database: Database,
-}
+struct Migrated;
 
 const ERASE: &str =
     "DELETE FROM factum_events; DELETE FROM factum_checkpoints; SELECT setval('factum_position', 1, false)";
 
-/// What an older program left, without its rows, and brought up: once for all promises, which get copies.
-async fn database() -> Database {
-    let old = include_str!("../schemas/0002.sql");
-    let checksums: Vec<_> = migrations().await.iter().map(|migration| migration.checksum.to_vec()).collect();
-    let key = format!("factum-postgres from 0002 {old} {ERASE} {checksums:?}");
-    let server = server();
-    let filled = server.database_like(&key, async |url| {
-        let mut connection = PgConnection::connect(url).await?;
-        run(&mut connection, old).await;
-        run(&mut connection, ERASE).await;
-        run(&mut connection, "CREATE TABLE notes (note text NOT NULL)").await;
-        connection.close().await?;
-        let store = PostgresStore::connect(url).await?;
-        store.migrate().await?;
-        store.close().await;
-        Ok(())
-    });
-    filled.await.unwrap_or_else(|error| panic!("{error}"))
-}
-
-impl Fixture for Migrated {
-    type Store = PostgresStore;
-
-    async fn empty() -> Self {
-        let database = database().await;
-        let store = PostgresStore::connect(database.url()).await.expect("connects");
-        Self { store, database }
-    }
-
-    fn store(&self) -> &PostgresStore {
-        &self.store
-    }
-
-    async fn reopen(self) -> Self {
-        let Self { store, database } = self;
-        store.close().await;
-        let store = PostgresStore::connect(database.url()).await.expect("connects again");
-        Self { store, database }
-    }
-
-    async fn work(&self, tx: &mut Tx<Self>, note: &str) {
-        sqlx::query("INSERT INTO notes VALUES ($1)").bind(note).execute(&mut **tx).await.expect("writes");
-    }
-
-    async fn work_done(&self) -> Vec<String> {
-        sqlx::query_scalar("SELECT note FROM notes").fetch_all(self.store.pool()).await.expect("reads")
+impl Tables for Migrated {
+    /// What an older program left, without its rows, and brought up: once for all promises, which get copies.
+    async fn database() -> Database {
+        let old = include_str!("../schemas/0002.sql");
+        let checksums: Vec<_> =
+            migrations().await.iter().map(|migration| migration.checksum.to_vec()).collect();
+        let key = format!("factum-postgres from 0002 {old} {ERASE} {checksums:?}");
+        let server = server();
+        let filled = server.database_like(&key, async |url| {
+            let mut connection = PgConnection::connect(url).await?;
+            run(&mut connection, old).await;
+            run(&mut connection, ERASE).await;
+            run(&mut connection, "CREATE TABLE notes (note text NOT NULL)").await;
+            connection.close().await?;
+            let store = PostgresStore::connect(url).await?;
+            store.migrate().await?;
+            store.close().await;
+            Ok(())
+        });
+        filled.await.unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-conformance!(Migrated);
+conformance!(On<Migrated>);
