@@ -53,6 +53,11 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     kind_of(error) == StoreErrorKind::Busy
 }
 
+/// Whether a value is larger than SQLite lets any be.
+pub(crate) fn is_too_big(error: &sqlx::Error) -> bool {
+    code_of(error) == Some(code::TOOBIG)
+}
+
 /// Whether a row breaks a constraint of its table.
 pub(crate) fn is_constraint(error: &sqlx::Error) -> bool {
     code_of(error).is_some_and(|extended| extended & 0xff == code::CONSTRAINT)
@@ -95,6 +100,7 @@ fn kind_of_code(extended: u32) -> StoreErrorKind {
 
 /// Result codes, see <https://www.sqlite.org/rescode.html>.
 mod code {
+    pub(super) const TOOBIG: u32 = 18;
     pub(super) const CONSTRAINT: u32 = 19;
     pub(super) const ERROR: u32 = 1;
     pub(super) const PERM: u32 = 3;

@@ -57,6 +57,7 @@ mod error;
 mod keys;
 mod lease;
 mod migrate;
+mod pack;
 mod read;
 mod retention;
 mod row;
@@ -87,6 +88,7 @@ use self::append::Committer;
 pub use self::builder::{Builder, Durability};
 pub use self::checkpoint::SqliteTx;
 use self::database::Database;
+use self::pack::Reader;
 
 /// A store in a SQLite file. Clones are the same store.
 ///
@@ -223,7 +225,8 @@ impl EventStore for SqliteStore {
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
         self.database().check_schema("read").await?;
-        read::read_stream(self.database(), read).await
+        let database = self.database();
+        read::read_stream(database, Reader::Any(&database.readers), read).await
     }
 
     async fn read_all(&self, read: ReadAll) -> Result<Page, StoreError> {
@@ -326,18 +329,11 @@ impl Transactional for SqliteStore {
     }
 
     async fn read_stream_in(&self, tx: &mut SqliteTx, read: ReadStream) -> Result<StreamPage, StoreError> {
-        let database = self.database();
-        let wanted = database.wanted(read.limit, read.bytes);
-        let (sql, values) = read::stream_query(&read, wanted);
-        let mut answers = match script::run(tx, sql, values).await {
-            Ok(answers) => answers,
-            Err(fault) => return Err(database.explain("read", fault.error).await),
-        };
-        read::stream_page(database, &read, wanted, &answers.pop().unwrap_or_default())
+        read::read_stream(self.database(), Reader::In(tx), read).await
     }
 
     async fn read_from_in(&self, tx: &mut SqliteTx, read: ReadFrom) -> Result<PageFrom, StoreError> {
-        snapshot::read_from_in(self.database(), tx, read).await
+        snapshot::read_from(self.database(), Reader::In(tx), read).await
     }
 
     /// Commits `tx`, and wakes those of this process who wait for what was appended in it.

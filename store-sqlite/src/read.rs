@@ -6,11 +6,14 @@ use factum_core::store::{
     CategoryPage, Cursor, Filter, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream, Recent,
     StreamPage,
 };
-use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StoreErrorKind};
+use factum_core::{
+    Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId,
+};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use crate::database::Database;
+use crate::pack::{self, Found, PageQuery, Reader, page_query};
 use crate::row::{self, Bounds};
 use crate::script::{self, Values};
 
@@ -24,46 +27,58 @@ const TENANT_WINDOW: i64 = 2_000;
 /// How long a write of another process can go unnoticed by those who wait. A look takes about 50 µs, however many wait.
 const POLL: Duration = Duration::from_millis(10);
 
+const STREAM: PageQuery = page_query!("sql/read_stream.sql");
+const STREAM_BACK: PageQuery = page_query!("sql/read_stream_back.sql");
+const MATCHING: PageQuery = page_query!("sql/read_matching.sql");
+const ALL: PageQuery = page_query!("sql/read_all.sql");
+const ALL_FILTERED: PageQuery = page_query!("sql/read_all_filtered.sql");
+const ALL_OF_TENANT: PageQuery = page_query!("sql/read_all_of_tenant.sql");
+
 /// See [`EventStore::read_stream`](factum_core::EventStore::read_stream).
-pub(crate) async fn read_stream(database: &Database, read: ReadStream) -> Result<StreamPage, StoreError> {
-    let wanted = database.wanted(read.limit, read.bytes);
-    let (sql, values) = stream_query(&read, wanted);
-    let rows = select(database, sql, values).await?;
-    stream_page(database, &read, wanted, &rows)
-}
-
-/// The statement of a page of a stream, and its arguments.
-pub(crate) fn stream_query(read: &ReadStream, wanted: usize) -> (&'static str, SqliteArguments) {
-    let sql = match read.cursor {
-        Cursor::After(_) => include_str!("sql/read_stream.sql"),
-        Cursor::Before(_) => include_str!("sql/read_stream_back.sql"),
+pub(crate) async fn read_stream(
+    database: &Database,
+    reader: Reader<'_>,
+    read: ReadStream,
+) -> Result<StreamPage, StoreError> {
+    let query = match read.cursor {
+        Cursor::After(_) => &STREAM,
+        Cursor::Before(_) => &STREAM_BACK,
     };
-    (sql, stream_values(read, wanted))
+    read_stream_by(database, reader, query, read).await
 }
 
-/// The arguments of a statement that reads a page of a stream, wherever it is kept.
-pub(crate) fn stream_values(read: &ReadStream, wanted: usize) -> SqliteArguments {
+/// A page of a stream, wherever that is kept.
+pub(crate) async fn read_stream_by(
+    database: &Database,
+    reader: Reader<'_>,
+    query: &PageQuery,
+    read: ReadStream,
+) -> Result<StreamPage, StoreError> {
+    let wanted = database.wanted(read.limit, read.bytes);
     let (Cursor::After(version) | Cursor::Before(version)) = read.cursor;
-    Values::default()
+    let values = Values::default()
         .and(read.stream.category())
         .and(read.stream.id())
         .and(column(version.0))
         // One more than wanted tells whether there is more.
         .and(rows_max(wanted.saturating_add(1)))
-        .done()
+        .done();
+    pack::page(database, reader, query, values, |found| {
+        stream_page(database, &read.stream, read.bytes, wanted, found)
+    })
+    .await
 }
 
-/// The page of a stream that these rows make.
+/// The page of a stream that was found.
 pub(crate) fn stream_page(
     database: &Database,
-    read: &ReadStream,
+    stream: &StreamId,
+    bytes: usize,
     wanted: usize,
-    rows: &[SqliteRow],
+    found: &Found,
 ) -> Result<StreamPage, StoreError> {
-    let mut recent = Recent::default();
-    let events = rows.iter().take(wanted).map(|row| row::event_of(&read.stream, row, &mut recent));
-    let (events, is_cut) = database.up_to(read.bytes, events)?;
-    Ok(StreamPage { events, end: !is_cut && rows.len() <= wanted })
+    let (events, is_cut) = database.up_to(bytes, found.events(Some(stream), wanted)?)?;
+    Ok(StreamPage { events, end: !is_cut && found.count()? <= wanted })
 }
 
 /// See [`EventStore::read_matching`](factum_core::EventStore::read_matching).
@@ -75,21 +90,13 @@ pub(crate) async fn read_matching(database: &Database, read: ReadMatching) -> Re
         // One more than wanted tells whether there is more.
         .and(rows_max(wanted.saturating_add(1)))
         .done();
-    let rows = select(database, include_str!("sql/read_matching.sql"), values).await?;
-    let (settled, rows) = match rows.split_last() {
+    pack::page(database, Reader::Any(&database.readers), &MATCHING, values, |found| {
         // An empty log has no last event, and none that matches.
-        None => (Checkpoint::START, &[][..]),
-        Some((last, rows)) => {
-            let settled = row::settled(last)?.ok_or_else(|| {
-                StoreError::because(StoreErrorKind::Corrupt, "read", "a read did not say how far it went")
-            })?;
-            (settled, rows)
-        }
-    };
-    let mut recent = Recent::default();
-    let events = rows.iter().take(wanted).map(|row| row::event(row, &mut recent));
-    let (events, is_cut) = database.up_to(read.bytes, events)?;
-    Ok(Matches { events, settled, end: !is_cut && rows.len() <= wanted })
+        let settled = found.facts()?.map_or(Ok(Checkpoint::START), row::settled)?;
+        let (events, is_cut) = database.up_to(read.bytes, found.events(None, wanted)?)?;
+        Ok(Matches { events, settled, end: !is_cut && found.count()? <= wanted })
+    })
+    .await
 }
 
 /// See [`EventStore::find_event`](factum_core::EventStore::find_event).
@@ -127,40 +134,44 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
             .and(json_names(&filter))
             .and((!filter.fields.is_empty()).then(|| json!(filter.fields).to_string()))
     };
-    let (rows, looked_at) = if let Some(tenant) = &filter.tenant {
+    let (query, values, looked_at) = if let Some(tenant) = &filter.tenant {
         let is_whole = Filter { tenant: None, ..filter.clone() }.is_all();
         let window = if is_whole { rows_max(limit) } else { TENANT_WINDOW };
-        let values = parts(values.and(window)).and(tenant.outermost()).and(tenant.prefix()).done();
-        (select(database, include_str!("sql/read_all_of_tenant.sql"), values).await?, u64::MAX)
+        let values = parts(values.and(window)).and(tenant.outermost()).and(tenant.prefix());
+        (&ALL_OF_TENANT, values, u64::MAX)
     } else if filter.is_all() {
-        (select(database, include_str!("sql/read_all.sql"), values.done()).await?, u64::MAX)
+        (&ALL, values, u64::MAX)
     } else {
         let window_end = after.0.saturating_add(WINDOW);
-        let values = parts(values.and(column(window_end))).done();
-        (select(database, include_str!("sql/read_all_filtered.sql"), values).await?, window_end)
+        (&ALL_FILTERED, parts(values.and(column(window_end))), window_end)
     };
-    let Some((bounds, rows)) = rows.split_last() else {
-        return Err(StoreError::because(StoreErrorKind::Corrupt, "read", "no answer to a read of the feed"));
-    };
-    let Bounds { head, at_begin, at_window_end, window_end } = row::bounds(bounds)?;
-    read.after.check(at_begin, "read")?;
-    let mut recent = Recent::default();
-    let events = rows.iter().map(|row| row::event(row, &mut recent));
-    let (events, is_cut) = database.up_to(read.bytes, events)?;
-    debug_assert!(
-        events.is_sorted_by_key(|event| event.position),
-        "SQLite runs the parts of UNION ALL in turn"
-    );
-    let end_of_window = head.min(window_end.unwrap_or(Position(looked_at)));
-    let checkpoint = match events.last() {
-        Some(last) if is_cut || events.len() == limit || last.position == end_of_window => {
-            Checkpoint::from(last)
-        }
-        // Everything up to the head, or to the end of the window, was looked at.
-        _ if end_of_window > after => Checkpoint { position: end_of_window, event_id: at_window_end },
-        _ => Checkpoint { position: after, event_id: at_begin },
-    };
-    Ok(Page { events, checkpoint, end: checkpoint.position >= head })
+    pack::page(database, Reader::Any(&database.readers), query, values.done(), |found| {
+        let Some(facts) = found.facts()? else {
+            return Err(StoreError::because(
+                StoreErrorKind::Corrupt,
+                "read",
+                "no answer to a read of the feed",
+            ));
+        };
+        let Bounds { head, at_begin, at_window_end, window_end } = row::bounds(facts)?;
+        read.after.check(at_begin, "read")?;
+        let (events, is_cut) = database.up_to(read.bytes, found.events(None, limit)?)?;
+        debug_assert!(
+            events.is_sorted_by_key(|event| event.position),
+            "SQLite runs the parts of UNION ALL in turn"
+        );
+        let end_of_window = head.min(window_end.unwrap_or(Position(looked_at)));
+        let checkpoint = match events.last() {
+            Some(last) if is_cut || events.len() == limit || last.position == end_of_window => {
+                Checkpoint::from(last)
+            }
+            // Everything up to the head, or to the end of the window, was looked at.
+            _ if end_of_window > after => Checkpoint { position: end_of_window, event_id: at_window_end },
+            _ => Checkpoint { position: after, event_id: at_begin },
+        };
+        Ok(Page { events, checkpoint, end: checkpoint.position >= head })
+    })
+    .await
 }
 
 /// See [`EventStore::wait`](factum_core::EventStore::wait).

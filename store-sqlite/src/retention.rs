@@ -13,9 +13,13 @@ use sqlx::sqlite::SqliteArguments;
 
 use crate::SqliteStore;
 use crate::checkpoint::SqliteTx;
+use crate::pack::{PageQuery, Reader, page_query};
 use crate::read;
 use crate::row;
 use crate::script::{self, Values};
+
+const ARCHIVED: PageQuery = page_query!("sql/read_archived.sql");
+const ARCHIVED_BACK: PageQuery = page_query!("sql/read_archived_back.sql");
 
 const RETENTION: &str = "set apart";
 
@@ -53,14 +57,12 @@ impl Retention for SqliteStore {
     async fn read_archived(&self, read: ReadStream) -> Result<StreamPage, StoreError> {
         let database = self.database();
         database.check_schema("read").await?;
-        let wanted = database.wanted(read.limit, read.bytes);
         // Two statements, since one that reads either way sorts all of the stream for each page.
-        let sql = match read.cursor {
-            Cursor::After(_) => include_str!("sql/read_archived.sql"),
-            Cursor::Before(_) => include_str!("sql/read_archived_back.sql"),
+        let query = match read.cursor {
+            Cursor::After(_) => &ARCHIVED,
+            Cursor::Before(_) => &ARCHIVED_BACK,
         };
-        let rows = read::select(database, sql, read::stream_values(&read, wanted)).await?;
-        read::stream_page(database, &read, wanted, &rows)
+        read::read_stream_by(database, Reader::Any(&database.readers), query, read).await
     }
 }
 

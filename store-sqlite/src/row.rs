@@ -28,7 +28,7 @@ struct BadColumn {
     source: BoxError,
 }
 
-/// What a page says of the log, in the row that follows its events.
+/// What a page of the feed says of the log: the facts of `read_all.sql`.
 pub(crate) struct Bounds {
     /// The last position of the store.
     pub(crate) head: Position,
@@ -46,6 +46,24 @@ pub(crate) fn bounds(row: &SqliteRow) -> Result<Bounds, StoreError> {
     let has_end = read.column::<Option<i64>>(2, "version")?.is_some();
     let window_end = if has_end { Some(Position(read.number(2, "version")?)) } else { None };
     Ok(Bounds { head, at_begin: read.optional_id(1)?, at_window_end: read.optional_id(8)?, window_end })
+}
+
+/// Whether a row of a page is an event, and not what the page says of the log.
+pub(crate) fn is_event(row: &SqliteRow) -> Result<bool, StoreError> {
+    let read = Reading { row, operation: "read", position_at: 0 };
+    Ok(read.column::<Option<&[u8]>>(3, "name")?.is_some())
+}
+
+/// The events of a page in one value, none in an empty page: the first row of `packed.sql`.
+pub(crate) fn pack(row: &SqliteRow) -> Result<&[u8], StoreError> {
+    let read = Reading { row, operation: "read", position_at: usize::MAX };
+    Ok(read.column::<Option<&[u8]>>(0, "pack")?.unwrap_or_default())
+}
+
+/// How many they are: in the same row.
+pub(crate) fn packed_count(row: &SqliteRow) -> Result<usize, StoreError> {
+    let read = Reading { row, operation: "read", position_at: usize::MAX };
+    read.parsed(1, "count", |count: i64| usize::try_from(count))
 }
 
 /// The event of a row of `read_stream.sql`, which is one of `stream`.
@@ -71,13 +89,10 @@ pub(crate) fn stream_of(category: &str, row: &SqliteRow) -> Result<(StreamId, Ve
     Ok((stream, Version(read.number(1, "version")?)))
 }
 
-/// Up to where all is settled: the row that follows the events of `read_matching.sql`, and has no version.
-pub(crate) fn settled(row: &SqliteRow) -> Result<Option<Checkpoint>, StoreError> {
+/// Up to where all is settled: the facts of `read_matching.sql`.
+pub(crate) fn settled(row: &SqliteRow) -> Result<Checkpoint, StoreError> {
     let read = Reading { row, operation: "read", position_at: 0 };
-    if read.column::<Option<i64>>(2, "version")?.is_some() {
-        return Ok(None);
-    }
-    Ok(Some(Checkpoint { position: Position(read.number(0, "position")?), event_id: read.optional_id(1)? }))
+    Ok(Checkpoint { position: Position(read.number(0, "position")?), event_id: read.optional_id(1)? })
 }
 
 /// The position that is all of a row.
@@ -250,7 +265,7 @@ pub(crate) fn timer(row: &SqliteRow) -> Result<(EventId, DateTime<Utc>), StoreEr
     Ok((read.event_id(0)?, read.time(1, "due_at")?))
 }
 
-/// A state that is known already: the first row of `read_from.sql`.
+/// A state that is known already: the facts of `read_from.sql`.
 ///
 /// It is nothing that anybody has to be able to read: a number that cannot be is 0, a text that is none has other letters, and
 /// then the checksum is another one.

@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 use factum_core::snapshot::{Found, PageFrom, ReadFrom, Snapshot, Start, Turns};
 use factum_core::{Snapshots, StoreError, StoreErrorKind, StreamId};
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::sqlite::SqliteArguments;
 
 use crate::SqliteStore;
-use crate::checkpoint::SqliteTx;
 use crate::database::Database;
+use crate::pack::{self, PageQuery, Reader, page_query};
 use crate::read;
 use crate::row;
-use crate::script::{self, Values};
+use crate::script::Values;
 
 const READ: &str = "read";
 const SAVE: &str = "save snapshot";
 
-const READ_FROM: &str = include_str!("sql/read_from.sql");
+const READ_FROM: PageQuery = page_query!("sql/read_from.sql");
 const SAVE_SNAPSHOT: &str = concat!("BEGIN IMMEDIATE;", include_str!("sql/save_snapshot.sql"), "COMMIT");
 /// The answer that says whether it was kept: after those of BEGIN and INSERT.
 const KEPT: usize = 2;
@@ -27,9 +27,7 @@ impl Snapshots for SqliteStore {
     async fn read_from(&self, read: ReadFrom) -> Result<PageFrom, StoreError> {
         let database = self.database();
         database.check_schema(READ).await?;
-        let wanted = database.wanted(read.limit, read.bytes);
-        let rows = read::select(database, READ_FROM, values(&read, wanted)).await?;
-        page_from(database, read, wanted, &rows)
+        read_from(database, Reader::Any(&database.readers), read).await
     }
 
     /// Waits for its turn as appends do.
@@ -67,17 +65,15 @@ impl Snapshots for SqliteStore {
     }
 }
 
-/// See [`Transactional::read_from_in`](factum_core::Transactional::read_from_in).
-pub(crate) async fn read_from_in(
+/// See [`Snapshots::read_from`].
+pub(crate) async fn read_from(
     database: &Database,
-    tx: &mut SqliteTx,
+    reader: Reader<'_>,
     read: ReadFrom,
 ) -> Result<PageFrom, StoreError> {
     let wanted = database.wanted(read.limit, read.bytes);
-    match script::run(tx, READ_FROM, values(&read, wanted)).await {
-        Ok(mut answers) => page_from(database, read, wanted, &answers.pop().unwrap_or_default()),
-        Err(fault) => Err(database.explain(READ, fault.error).await),
-    }
+    let values = values(&read, wanted);
+    pack::page(database, reader, &READ_FROM, values, |found| page_from(database, &read, wanted, found)).await
 }
 
 /// The arguments of `read_from.sql`.
@@ -103,14 +99,14 @@ fn values(read: &ReadFrom, wanted: usize) -> SqliteArguments {
         .done()
 }
 
-/// What the rows of `read_from.sql` say.
+/// What the answer of `read_from.sql` says.
 fn page_from(
     database: &Database,
-    read: ReadFrom,
+    read: &ReadFrom,
     wanted: usize,
-    rows: &[SqliteRow],
+    page: &pack::Found,
 ) -> Result<PageFrom, StoreError> {
-    let Some((start, rows)) = rows.split_first() else {
+    let Some(start) = page.facts()? else {
         return Err(StoreError::because(StoreErrorKind::Corrupt, READ, "no answer to a read of a stream"));
     };
     let found = match (row::known(start)?, read.start) {
@@ -122,6 +118,6 @@ fn page_from(
             Found::Snapshot(row::snapshot(start, read.stream.clone(), shape)?)
         }
     };
-    let page = read::stream_page(database, &read.from_the_beginning(), wanted, rows)?;
+    let page = read::stream_page(database, &read.stream, read.bytes, wanted, page)?;
     Ok(PageFrom { found, page })
 }

@@ -1,33 +1,41 @@
 //! The promises every store keeps, kept by this one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use factum_conformance::{Fixture, Tx, conformance};
 use factum_sqlite::SqliteStore;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 
-struct Sqlite {
+/// A store in a file whose texts are UTF-8, or, if somebody else has made it and wanted that, UTF-16.
+struct Sqlite<const IS_UTF_16: bool = false> {
     store: SqliteStore,
     dir: TempDir,
 }
 
-async fn open(dir: &Path) -> SqliteStore {
-    SqliteStore::connect(dir.join("events.db")).await.expect("opens")
+fn file(dir: &Path) -> PathBuf {
+    dir.join("events.db")
 }
 
-impl Fixture for Sqlite {
+async fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::connect(file(dir)).await.expect("opens")
+}
+
+impl<const IS_UTF_16: bool> Fixture for Sqlite<IS_UTF_16> {
     type Store = SqliteStore;
 
     async fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a folder for the file");
+        let options = SqliteConnectOptions::new().filename(file(dir.path())).create_if_missing(true);
+        let mut stranger = options.connect().await.expect("makes a file");
+        if IS_UTF_16 {
+            stranger.execute("PRAGMA encoding = 'UTF-16'").await.expect("it is empty");
+        }
+        stranger.execute("CREATE TABLE notes (note TEXT NOT NULL)").await.expect("makes a table");
+        stranger.close().await.expect("closes");
         let store = open(dir.path()).await;
         store.migrate().await.expect("migrates");
-        let mut tx = factum_core::Transactional::begin(&store).await.expect("begins");
-        sqlx::query("CREATE TABLE notes (note TEXT NOT NULL)")
-            .execute(&mut *tx)
-            .await
-            .expect("makes a table");
-        tx.commit().await.expect("commits");
         Self { store, dir }
     }
 
@@ -52,6 +60,12 @@ impl Fixture for Sqlite {
 }
 
 conformance!(Sqlite);
+
+mod in_utf_16 {
+    use super::*;
+
+    conformance!(Sqlite<true>);
+}
 
 mod of_a_tenant {
     use factum_conformance::OfTenant;

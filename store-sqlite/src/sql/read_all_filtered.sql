@@ -2,7 +2,7 @@
 -- ?4: categories, ?5: pairs of category and id, ?6: names; JSON arrays. ?7: fields, a JSON object.
 -- Each is null where everything passes.
 -- One statement is one snapshot, so the head in the last row belongs to the rows before it.
-SELECT * FROM (
+WITH page AS (
     SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
     -- Without the hint the planner walks through the table, and so through all payloads that do not pass.
     FROM factum_events INDEXED BY factum_events_feed
@@ -41,31 +41,32 @@ SELECT * FROM (
           )
       )
     ORDER BY position
-    LIMIT ?2
-)
-UNION ALL
+    LIMIT ?2 + 0
+),
 -- The head, and the last events at or below ?1 and ?3.
-SELECT
-    coalesce((SELECT max(position) FROM factum_events), 0),
-    (
-        SELECT event_id
-        FROM (
-            SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
-            UNION ALL
-            SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
-        )
-        ORDER BY position DESC
-        LIMIT 1
-    ),
-    NULL, NULL, NULL, NULL, NULL, NULL,
-    (
-        SELECT event_id
-        FROM (
-            SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?3 ORDER BY position DESC LIMIT 1)
-            UNION ALL
-            SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?3 ORDER BY position DESC LIMIT 1)
-        )
-        ORDER BY position DESC
-        LIMIT 1
-    ),
-    NULL, NULL;
+facts AS (
+    SELECT
+        coalesce((SELECT max(position) FROM factum_events), 0),
+        (
+            SELECT event_id
+            FROM (
+                SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+                UNION ALL
+                SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+            )
+            ORDER BY position DESC
+            LIMIT 1
+        ),
+        NULL, NULL, NULL, NULL, NULL, NULL,
+        (
+            SELECT event_id
+            FROM (
+                SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?3 ORDER BY position DESC LIMIT 1)
+                UNION ALL
+                SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?3 ORDER BY position DESC LIMIT 1)
+            )
+            ORDER BY position DESC
+            LIMIT 1
+        ),
+        NULL, NULL
+)

@@ -12,14 +12,14 @@ WITH found (position) AS MATERIALIZED (
     FROM factum_archive
     WHERE tenant = ?8 AND position > ?1 AND substr(category, 1, length(?9)) = ?9 AND name IS NOT NULL
     ORDER BY position
-    LIMIT ?3
+    LIMIT ?3 + 0
 ),
 -- If there is less than was to be looked at, that is all up to the head.
 bounds (head, ending) AS MATERIALIZED (
     SELECT head, iif((SELECT count(*) FROM found) < ?3, head, (SELECT max(position) FROM found))
     FROM (SELECT coalesce((SELECT max(position) FROM factum_events), 0) AS head)
 ),
-page AS (
+looked_at AS (
     SELECT
         e.position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
     FROM found
@@ -29,10 +29,10 @@ page AS (
         e.position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
     FROM found
     CROSS JOIN factum_archive AS e ON e.position = found.position
-)
-SELECT * FROM (
+),
+page AS (
     SELECT *
-    FROM page
+    FROM looked_at
     WHERE (?4 IS NULL OR category IN (SELECT value FROM json_each(?4)))
       AND (?5 IS NULL OR (category, stream) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?5)))
       AND (?6 IS NULL OR name IN (SELECT value FROM json_each(?6)))
@@ -47,37 +47,38 @@ SELECT * FROM (
           )
       )
     ORDER BY position
-    LIMIT ?2
-)
-UNION ALL
+    LIMIT ?2 + 0
+),
 -- The head, the last events at or below ?1 and the end of the window, and that end.
-SELECT
-    head,
-    (
-        SELECT event_id
-        FROM (
-            SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
-            UNION ALL
-            SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
-        )
-        ORDER BY position DESC
-        LIMIT 1
-    ),
-    ending,
-    NULL, NULL, NULL, NULL, NULL,
-    (
-        SELECT event_id
-        FROM (
-            SELECT * FROM (
-                SELECT position, event_id FROM factum_events WHERE position <= ending ORDER BY position DESC LIMIT 1
+facts AS (
+    SELECT
+        head,
+        (
+            SELECT event_id
+            FROM (
+                SELECT * FROM (SELECT position, event_id FROM factum_events WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
+                UNION ALL
+                SELECT * FROM (SELECT position, event_id FROM factum_archive WHERE position <= ?1 ORDER BY position DESC LIMIT 1)
             )
-            UNION ALL
-            SELECT * FROM (
-                SELECT position, event_id FROM factum_archive WHERE position <= ending ORDER BY position DESC LIMIT 1
+            ORDER BY position DESC
+            LIMIT 1
+        ),
+        ending,
+        NULL, NULL, NULL, NULL, NULL,
+        (
+            SELECT event_id
+            FROM (
+                SELECT * FROM (
+                    SELECT position, event_id FROM factum_events WHERE position <= ending ORDER BY position DESC LIMIT 1
+                )
+                UNION ALL
+                SELECT * FROM (
+                    SELECT position, event_id FROM factum_archive WHERE position <= ending ORDER BY position DESC LIMIT 1
+                )
             )
-        )
-        ORDER BY position DESC
-        LIMIT 1
-    ),
-    NULL, NULL
-FROM bounds;
+            ORDER BY position DESC
+            LIMIT 1
+        ),
+        NULL, NULL
+    FROM bounds
+)

@@ -1,4 +1,4 @@
--- The state from which a stream is read, in one row, and then the events that come after it.
+-- The state from which a stream is read, in one row, and the events that come after it.
 -- ?1: category, ?2: id, ?3: the most rows, ?4: an event that the state must not have, or null;
 -- the snapshot of the shape ?5, if its version is at most ?6, or
 -- the state that the caller has: ?7 its version, ?8 its event, ?9 the version of the event with which the stream began, or 0.
@@ -28,18 +28,18 @@ start AS MATERIALIZED (
             WHERE e.event_id = ?4 AND e.category = ?1 AND e.stream = ?2 AND e.version <= known.version
         ) AS has_event
     FROM known
-)
-SELECT
-    start.position, start.event_id, start.version, NULL AS name, start.begins AS schema_version, start.codec,
-    start.checksum AS recorded_at, NULL AS metadata, start.state AS payload, start.stands, start.has_event
-FROM (SELECT 1) LEFT JOIN start
-UNION ALL
-SELECT *
-FROM (
-    SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, NULL, NULL
+),
+page AS (
+    SELECT position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, '' AS category, '' AS stream
     FROM factum_events
     WHERE category = ?1 AND stream = ?2
         AND version > coalesce((SELECT version FROM start WHERE stands AND NOT has_event), 0)
     ORDER BY version
-    LIMIT ?3
-);
+    LIMIT ?3 + 0
+),
+facts AS (
+    SELECT
+        start.position, start.event_id, start.version, NULL AS name, start.begins AS schema_version, start.codec,
+        start.checksum AS recorded_at, NULL AS metadata, start.state AS payload, start.stands, start.has_event
+    FROM (SELECT 1) LEFT JOIN start
+)

@@ -73,9 +73,9 @@ found (position) AS MATERIALIZED (
       AND e.name IS NOT NULL
       AND (json_array_length(i.item, '$.names') = 0 OR e.name IN (SELECT value FROM json_each(i.item, '$.names')))
     ORDER BY position
-    LIMIT ?3
-)
-SELECT * FROM (
+    LIMIT ?3 + 0
+),
+page AS (
     SELECT
         e.position, event_id, version, name, schema_version, codec, recorded_at, metadata, payload, category, stream
     FROM found
@@ -86,12 +86,11 @@ SELECT * FROM (
     FROM found
     CROSS JOIN factum_archive AS e ON e.position = found.position
     ORDER BY 1
-)
-UNION ALL
+),
 -- One statement is one snapshot, and who writes has the log to himself: so all up to the last event is settled.
-SELECT * FROM (
+facts AS (
     SELECT position, event_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM factum_events
     ORDER BY position DESC
     LIMIT 1
-);
+)

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fs;
 
 use factum_core::retention::Retention;
-use factum_core::store::{Page, ReadAll};
+use factum_core::store::{Page, ReadAll, ReadStream};
 use factum_core::{EventStore, Expected, Position, StoreError, StoreErrorKind};
 use factum_sqlite::SqliteStore;
 use sqlx::{AssertSqlSafe, Executor};
@@ -83,6 +83,20 @@ async fn a_row_that_is_no_event_is_corrupt_and_its_column_is_named() {
         let named = if column == "category" { "stream" } else { column };
         assert_eq!(text, format!("column `{named}` of the event at position 1 cannot be read"));
     }
+}
+
+#[tokio::test]
+async fn what_a_stranger_wrote_on_several_lines_is_read() {
+    let (store, dir) = ready().await;
+    for _ in 0..3 {
+        store.append(one("a")).await.expect("appends");
+    }
+    let written = read(&store).await.expect("reads");
+    let change = "UPDATE factum_events SET metadata = '{' || char(10) || '}' WHERE position = 2";
+    stranger(&file(&dir)).await.execute(change).await.expect("writes");
+    assert_eq!(read(&store).await.expect("it is still JSON"), written);
+    let of_stream = store.read_stream(ReadStream::new(stream("a"))).await.expect("it is still JSON");
+    assert_eq!(of_stream.events, written.events);
 }
 
 #[tokio::test]

@@ -9,21 +9,33 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use crate::support::{execute, file, ready, stranger};
 
-/// A file in `src/sql`, how each table is looked into, and how often something is sorted.
+/// A file in `src/sql`, how each table is looked into, and how often something is sorted. A page of events is read in two ways.
 macro_rules! statement {
-    ($name:literal, $sorts:literal: $($way:literal),+ $(,)?) => {
+    (page $name:literal, $sorts:literal: $($way:literal),+ $(,)?) => {
         Statement {
             name: $name,
-            sql: include_str!(concat!("../../src/sql/", $name, ".sql")),
+            forms: &[
+                concat!(sql!($name), sql!("packed")),
+                concat!(sql!($name), sql!("plain")),
+            ],
             sorts: $sorts,
             ways: &[$($way),+],
         }
+    };
+    ($name:literal, $sorts:literal: $($way:literal),+ $(,)?) => {
+        Statement { name: $name, forms: &[sql!($name)], sorts: $sorts, ways: &[$($way),+] }
+    };
+}
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../../src/sql/", $name, ".sql"))
     };
 }
 
 struct Statement {
     name: &'static str,
-    sql: &'static str,
+    forms: &'static [&'static str],
     /// Never more than the streams of a group, or two rows: the last event of each table, of which one is the last of all.
     sorts: usize,
     /// What SQLite says, once for each different way.
@@ -38,13 +50,13 @@ const LOOK_UP: Statement = statement!("look_up_in_tx", 1:
     "SEARCH e USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
     "SEARCH e USING INDEX sqlite_autoindex_factum_archive_2 (event_id=?)",
 );
-const READ_STREAM: Statement = statement!("read_stream", 0:
+const READ_STREAM: Statement = statement!(page "read_stream", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version>?)",
 );
-const READ_STREAM_BACK: Statement = statement!("read_stream_back", 0:
+const READ_STREAM_BACK: Statement = statement!(page "read_stream_back", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version<?)",
 );
-const READ_FROM: Statement = statement!("read_from", 0:
+const READ_FROM: Statement = statement!(page "read_from", 0:
     "SEARCH e USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
     "SEARCH e USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=?)",
     "SEARCH factum_snapshots USING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=? AND shape=?)",
@@ -57,14 +69,14 @@ const SAVE_SNAPSHOT: Statement = statement!("save_snapshot", 0:
     "SEARCH factum_snapshots USING COVERING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=? AND shape<?)",
     "SEARCH factum_snapshots USING COVERING INDEX sqlite_autoindex_factum_snapshots_1 (category=? AND stream=?)",
 );
-const READ_ALL: Statement = statement!("read_all", 1:
+const READ_ALL: Statement = statement!(page "read_all", 1:
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid>?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid>?)",
     "SEARCH factum_events USING COVERING INDEX factum_events_feed",
     "SEARCH factum_events USING INTEGER PRIMARY KEY (rowid<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
-const READ_ALL_FILTERED: Statement = statement!("read_all_filtered", 2:
+const READ_ALL_FILTERED: Statement = statement!(page "read_all_filtered", 2:
     "SEARCH factum_events USING INDEX factum_events_feed (position>? AND position<?)",
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     "SEARCH factum_events USING COVERING INDEX factum_events_feed",
@@ -72,7 +84,7 @@ const READ_ALL_FILTERED: Statement = statement!("read_all_filtered", 2:
     "SEARCH factum_archive USING INTEGER PRIMARY KEY (rowid<?)",
 );
 /// Of a tenant's events, those that were found are sorted, which are no more than a window.
-const READ_ALL_OF_TENANT: Statement = statement!("read_all_of_tenant", 4:
+const READ_ALL_OF_TENANT: Statement = statement!(page "read_all_of_tenant", 4:
     "SEARCH factum_events USING INDEX factum_events_tenant (tenant=? AND position>?)",
     "SEARCH factum_archive USING INDEX factum_archive_tenant (tenant=? AND position>?)",
     "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
@@ -112,17 +124,16 @@ const BY_STREAM: Statement = statement!("by_stream", 0:
     "SEARCH e USING COVERING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
     "SEARCH e USING COVERING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version=?)",
 );
-const READ_ARCHIVED: Statement = statement!("read_archived", 0:
+const READ_ARCHIVED: Statement = statement!(page "read_archived", 0:
     "SEARCH factum_archive USING INDEX sqlite_autoindex_factum_archive_1 (category=? AND stream=? AND version>?)",
 );
-const READ_ARCHIVED_BACK: Statement = statement!("read_archived_back", 0:
+const READ_ARCHIVED_BACK: Statement = statement!(page "read_archived_back", 0:
     "SEARCH factum_archive USING INDEX sqlite_autoindex_factum_archive_1 (category=? AND stream=? AND version<?)",
 );
 
 /// The plans of the statements of a file, line by line.
-async fn plan(connection: &mut SqliteConnection, statement: &Statement) -> Vec<String> {
-    let code: Vec<_> =
-        statement.sql.lines().map(|line| line.split("--").next().expect("the first part")).collect();
+async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let code: Vec<_> = sql.lines().map(|line| line.split("--").next().expect("the first part")).collect();
     let mut lines = Vec::new();
     for sql in code.join("\n").split(';').filter(|sql| !sql.trim().is_empty()) {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
@@ -133,7 +144,10 @@ async fn plan(connection: &mut SqliteConnection, statement: &Statement) -> Vec<S
 }
 
 /// What walks through something, and may: what is in the arguments, or a row or two that were found before.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 14] = [
+    // What was found already.
+    "SCAN page",
+    "SCAN facts",
     // What was found of a tenant's events, up to a limit.
     "SCAN found",
     "SCAN bounds",
@@ -157,7 +171,13 @@ fn is_small(line: &str, name: &str) -> bool {
 }
 
 async fn assert_planned(connection: &mut SqliteConnection, statement: &Statement) {
-    let plan = plan(connection, statement).await;
+    for sql in statement.forms {
+        assert_form_planned(connection, statement, sql).await;
+    }
+}
+
+async fn assert_form_planned(connection: &mut SqliteConnection, statement: &Statement, sql: &str) {
+    let plan = plan(connection, sql).await;
     let whole = plan.join("\n");
     let name = statement.name;
     // For a single row it is all one which of the two that are in the order of positions is used.
