@@ -15,7 +15,7 @@ const WRITE: &str = "write key";
 
 const SELECT: &str = "SELECT k.subject, k.generation, k.master, k.wrapped
     FROM json_each(?1) AS asked JOIN factum_keys AS k ON k.subject = asked.value";
-const LIST: &str = "SELECT subject, generation, master, wrapped FROM factum_keys WHERE subject > ?1 ORDER BY subject LIMIT ?2";
+const LIST: &str = "SELECT subject, generation, master, wrapped FROM factum_keys WHERE subject > ?1 ORDER BY subject LIMIT ?2 + 0";
 const ADD: &str = "INSERT INTO factum_keys (subject, generation, master, wrapped) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 const REPLACE: &str = "BEGIN IMMEDIATE;
     UPDATE factum_keys SET generation = ?5, master = ?6, wrapped = ?7

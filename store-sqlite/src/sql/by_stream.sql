@@ -15,4 +15,4 @@ SELECT
 FROM factum_archive AS a
 WHERE (a.category, a.stream, a.version) > (?1, ?2, ?3)
 ORDER BY 1, 2, 3
-LIMIT ?4;
+LIMIT ?4 + 0;

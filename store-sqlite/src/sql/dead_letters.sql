@@ -4,4 +4,4 @@ SELECT
 FROM factum_dead_letters
 WHERE subscription = ?1 AND position > ?2 AND (?3 IS NULL OR (category = ?3 AND stream = ?4))
 ORDER BY position
-LIMIT ?5;
+LIMIT ?5 + 0;

@@ -17,4 +17,4 @@ WHERE subscription = ?1
         )
     )
 ORDER BY position
-LIMIT ?2;
+LIMIT ?2 + 0;

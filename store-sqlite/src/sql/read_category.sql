@@ -11,4 +11,4 @@ SELECT
     (SELECT max(e.version) FROM factum_events AS e WHERE e.category = ?1 AND e.stream = s.stream)
 FROM streams AS s
 WHERE s.stream IS NOT NULL
-LIMIT ?3;
+LIMIT ?3 + 0;

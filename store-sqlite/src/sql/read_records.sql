@@ -7,4 +7,4 @@ SELECT position, event_id, version, name, schema_version, codec, recorded_at, me
 FROM factum_archive
 WHERE position > ?1
 ORDER BY position
-LIMIT ?2;
+LIMIT ?2 + 0;

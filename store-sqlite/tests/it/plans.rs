@@ -262,3 +262,20 @@ async fn checkpoints_are_found_by_an_index() {
 async fn a_whole_store_is_read_by_an_index() {
     assert_all_planned(&[READ_RECORDS, BY_STREAM]).await;
 }
+
+/// SQLite looks at a limit to choose a plan, if it can: then it prepares the statement again whenever the argument is bound,
+/// which takes longer than most statements.
+#[test]
+fn no_limit_is_just_an_argument() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sql");
+    let mut limits = 0;
+    for file in std::fs::read_dir(folder).expect("a folder") {
+        let sql = std::fs::read_to_string(file.expect("a file").path()).expect("reads");
+        for (_, limit) in sql.match_indices("LIMIT ?").map(|(at, _)| sql[at..].split_at(6)) {
+            let limit = limit.lines().next().unwrap_or_default();
+            assert!(limit.contains(" + 0"), "LIMIT {limit}");
+            limits += 1;
+        }
+    }
+    assert!(limits > 10, "{limits}");
+}
