@@ -1,7 +1,7 @@
 //! Appends: a group of them in one transaction, each with a verdict of its own.
 //!
 //! A group makes two ways to the connection's thread however large it is: one to begin and to look up, one to write
-//! and to commit. (Groups of more than [`CHUNK_ROWS_MAX`] events, or of very large ones, make more.)
+//! and to commit. One event alone makes one, unless something speaks against it. (Groups of more than [`CHUNK_ROWS_MAX`] events, or of very large ones, make more.)
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -11,10 +11,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 use factum_core::retention::Closing;
 use factum_core::store::group::{CommitGroup, Turn};
 use factum_core::store::verdict::{KnownHistory, judge};
-use factum_core::store::{Append, Appended, Condition, Uncommitted};
+use factum_core::store::{Append, Appended, Condition, StreamAppend, Uncommitted};
 use factum_core::transfer::Record;
 use factum_core::{
-    AppendError, BoxError, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version,
+    AppendError, BoxError, Expected, NewEvent, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId,
+    Version,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteArguments;
@@ -22,6 +23,7 @@ use sqlx::sqlite::SqliteArguments;
 use crate::checkpoint::SqliteTx;
 use crate::database::Database;
 use crate::error::{commit_error, store_error};
+use crate::read;
 use crate::row;
 use crate::script::{self, Answers, Values};
 use crate::writer::Writer;
@@ -57,11 +59,66 @@ async fn commit(
     writer: &mut Writer,
     group: &[Append],
 ) -> Result<(Vec<Outcome>, Position), StoreError> {
+    if let Some((part, event)) = lone_event(group)
+        && let Some(appended) = append_one(database, writer, part, event).await?
+    {
+        let last = appended.position;
+        return Ok((vec![Ok(appended)], last));
+    }
     let (history, last) = look_up(database, writer, group).await?;
     let (outcomes, events) = judge_all(group, history, last, now());
     let last = events.last().map_or(last, |event| event.position);
     write(writer, &events).await?;
     Ok((outcomes, last))
+}
+
+/// The event of a group that is nothing but one event, which one statement can append.
+fn lone_event(group: &[Append]) -> Option<(&StreamAppend, &NewEvent)> {
+    let [append] = group else { return None };
+    let [part] = append.streams() else { return None };
+    let [event] = &part.events[..] else { return None };
+    (append.condition().is_none() && event.metadata.tags.is_empty()).then_some((part, event))
+}
+
+/// Appends a lone event; `None`, if something speaks against it, which a look-up tells.
+async fn append_one(
+    database: &Database,
+    writer: &mut Writer,
+    part: &StreamAppend,
+    event: &NewEvent,
+) -> Result<Option<Appended>, StoreError> {
+    let recorded_at = now();
+    let values = Values::with_capacity(10)
+        .and(&event.id.0.as_bytes()[..])
+        .and(part.stream.category())
+        .and(part.stream.id())
+        .and(expectation(part.expected))
+        .and(event.name.as_str())
+        .and(i64::from(event.schema_version))
+        .and(&*event.codec)
+        .and(recorded_at.timestamp_micros())
+        .and(event.metadata.to_json())
+        .and(&event.payload[..])
+        .done();
+    let answers = match writer.run(APPEND_ONE, values).await {
+        Ok(answers) => answers,
+        Err(fault) => return Err(database.explain_commit("append", fault.error).await),
+    };
+    let Some(row) = answers.first().and_then(|rows| rows.first()) else { return Ok(None) };
+    let (position, version) = row::appended(row)?;
+    Ok(Some(Appended { position, recorded_at, versions: vec![version] }))
+}
+
+const APPEND_ONE: &str = include_str!("sql/append_one.sql");
+
+/// An expectation as `append_one.sql` takes it.
+fn expectation(expected: Expected) -> i64 {
+    match expected {
+        Expected::Any => -2,
+        Expected::Exists => -1,
+        Expected::NoStream => 0,
+        Expected::Exactly(version) => read::column(version.0),
+    }
 }
 
 /// Begins the transaction, and learns what the verdicts depend on.

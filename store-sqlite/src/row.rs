@@ -339,6 +339,12 @@ pub(crate) fn place(row: &SqliteRow) -> Result<(EventId, Place), StoreError> {
     Ok((read.event_id(0)?, place))
 }
 
+/// Where an event is: the row of `append_one.sql`.
+pub(crate) fn appended(row: &SqliteRow) -> Result<(Position, Version), StoreError> {
+    let read = Reading { row, operation: "append", position_at: 0 };
+    Ok((Position(read.number(0, "position")?), Version(read.number(1, "version")?)))
+}
+
 /// What breaks a condition: a row of `breaches.sql`.
 pub(crate) fn breach(condition: &Condition, row: &SqliteRow) -> Result<Option<Breach>, StoreError> {
     let read = Reading { row, operation: "append", position_at: 0 };

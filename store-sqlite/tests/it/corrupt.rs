@@ -4,12 +4,12 @@ use std::error::Error as _;
 use std::fs;
 
 use factum_core::retention::Retention;
-use factum_core::store::{Page, ReadAll, ReadStream};
-use factum_core::{EventStore, Expected, Position, StoreError, StoreErrorKind};
+use factum_core::store::{Append, Page, ReadAll, ReadStream};
+use factum_core::{AppendError, EventStore, Expected, Invalid, Position, StoreError, StoreErrorKind};
 use factum_sqlite::SqliteStore;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::support::{file, one, ready, stranger, stream};
+use crate::support::{event, file, one, ready, stranger, stream};
 
 async fn read(store: &SqliteStore) -> Result<Page, StoreError> {
     store.read_all(ReadAll::after(Position::START).limit(1000)).await
@@ -44,10 +44,7 @@ async fn a_damaged_file_is_corrupt() {
     let store = SqliteStore::connect(file(&dir)).await.expect("opens: it does not look at every page");
     assert_eq!(read(&store).await.expect_err("damaged").kind(), &StoreErrorKind::Corrupt);
     let error = store.append(one("a")).await.expect_err("damaged");
-    assert!(
-        matches!(&error, factum_core::AppendError::Store(e) if *e.kind() == StoreErrorKind::Corrupt),
-        "{error:?}"
-    );
+    assert!(matches!(&error, AppendError::Store(e) if *e.kind() == StoreErrorKind::Corrupt), "{error:?}");
 }
 
 #[tokio::test]
@@ -131,4 +128,28 @@ async fn a_position_of_the_archive_is_not_used_again_either() {
     stranger(&file(&dir)).await.execute(AssertSqlSafe(apart.replace("'b'", "'d'"))).await.expect("writes");
     let closed = store.archive_stream(&stream("a"), Expected::Any).await.expect("is there");
     assert_eq!(closed.position, Position(21));
+}
+
+#[tokio::test]
+async fn a_position_is_above_all_events_though_nobody_counts_any_more() {
+    let (store, dir) = ready().await;
+    store.append(one("a")).await.expect("appends");
+    stranger(&file(&dir)).await.execute("DELETE FROM sqlite_sequence").await.expect("writes");
+    assert_eq!(store.append(one("a")).await.expect("appends").position, Position(2));
+    stranger(&file(&dir)).await.execute("DELETE FROM sqlite_sequence").await.expect("writes");
+    let two = one("a").and(stream("b"), Expected::Any, vec![event()]);
+    assert_eq!(store.append(two).await.expect("appends").position, Position(4));
+}
+
+#[tokio::test]
+async fn a_stream_whose_versions_are_used_up_takes_no_more() {
+    let (store, dir) = ready().await;
+    store.append(one("a")).await.expect("appends");
+    let last = "UPDATE factum_events SET version = 9223372036854775807";
+    stranger(&file(&dir)).await.execute(last).await.expect("writes");
+    let two = Append::to(stream("a"), Expected::Any, vec![event(), event()]);
+    for append in [one("a"), two] {
+        let error = store.append(append).await.expect_err("there is no version left");
+        assert!(matches!(error, AppendError::Invalid(Invalid::VersionOverflow { .. })), "{error:?}");
+    }
 }

@@ -50,6 +50,14 @@ const LOOK_UP: Statement = statement!("look_up_in_tx", 1:
     "SEARCH e USING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
     "SEARCH e USING INDEX sqlite_autoindex_factum_archive_2 (event_id=?)",
 );
+/// What an event alone looks at besides: by the same indexes.
+const APPEND_ONE: Statement = statement!("append_one", 0:
+    "SEARCH factum_events USING COVERING INDEX factum_events_feed",
+    "SEARCH factum_archive",
+    "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=?)",
+    "SEARCH factum_events USING COVERING INDEX sqlite_autoindex_factum_events_2 (event_id=?)",
+    "SEARCH factum_archive USING COVERING INDEX sqlite_autoindex_factum_archive_2 (event_id=?)",
+);
 const READ_STREAM: Statement = statement!(page "read_stream", 0:
     "SEARCH factum_events USING INDEX sqlite_autoindex_factum_events_1 (category=? AND stream=? AND version>?)",
 );
@@ -144,7 +152,9 @@ async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
 }
 
 /// What walks through something, and may: what is in the arguments, or a row or two that were found before.
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 15] = [
+    // The last event of one stream.
+    "SCAN last",
     // What was found already.
     "SCAN page",
     "SCAN facts",
@@ -230,7 +240,7 @@ async fn assert_all_planned(statements: &[Statement]) {
 
 #[tokio::test]
 async fn what_an_append_looks_up_is_found_by_an_index() {
-    assert_all_planned(&[LOOK_UP]).await;
+    assert_all_planned(&[LOOK_UP, APPEND_ONE]).await;
 }
 
 #[tokio::test]
