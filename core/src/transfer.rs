@@ -30,6 +30,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -49,6 +50,8 @@ use crate::upcast::fault_of;
 const PAGE_EVENTS: usize = 5_000;
 /// How many bytes of payload are moved at a time, at most, unless one event has more.
 const PAGE_BYTES: usize = 8 << 20;
+/// After how many events what a server has answered is looked at.
+const TURN_EVENTS: u64 = 100;
 
 /// What a store holds of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,27 +337,46 @@ impl<'a, S: Transfer + ?Sized> Export<'a, S> {
     ///
     /// Dropping the future leaves an export that is known to be incomplete.
     pub async fn write(self, mut out: impl AsyncWrite + Unpin + Send) -> Result<u64, TransferError> {
-        let store = self.store;
         write_line(&mut out, &Line::begin()).await?;
-        let changes = store.changes().await?;
-        let (mut records, mut after) = (0, Position::START);
-        loop {
-            let page = store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
-            // Each page is of a moment of its own. After each and not only after the last, so that nobody waits for the end of
-            // an export that is lost already.
-            if store.changes().await? != changes {
-                return Err(TransferError::Changed);
-            }
-            let Some(last) = page.last() else { break };
-            after = last.position();
-            for record in page {
-                let record = self.opened(record).await?;
-                write_line(&mut out, &Line::record(self.brought(record)?)).await?;
-                records += 1;
-            }
+        let changes = self.store.changes().await?;
+        let mut records = 0;
+        let mut page = self.page(Position::START, changes).await?;
+        while let Some(last) = page.last() {
+            let after = last.position();
+            // A server reads the next page while this one is written: to its end, so that no line is cut off.
+            let (written, next) =
+                future::join(self.write_page(&mut out, page), self.page(after, changes)).await;
+            records += written?;
+            page = next?;
         }
         write_line(&mut out, &Line::end(records)).await?;
         out.flush().await?;
+        Ok(records)
+    }
+
+    /// What comes after a position, unless the store has changed.
+    async fn page(&self, after: Position, changes: u64) -> Result<Vec<Record>, TransferError> {
+        let page = self.store.read_records(after, PAGE_EVENTS, PAGE_BYTES).await?;
+        // Each page is of a moment of its own. After each and not only after the last, so that nobody waits for the end of an
+        // export that is lost already.
+        if self.store.changes().await? == changes { Ok(page) } else { Err(TransferError::Changed) }
+    }
+
+    /// Writes a line for each record, and says how many they were.
+    async fn write_page(
+        &self,
+        out: &mut (impl AsyncWrite + Unpin),
+        page: Vec<Record>,
+    ) -> Result<u64, TransferError> {
+        let mut records = 0_u64;
+        for record in page {
+            let record = self.opened(record).await?;
+            write_line(out, &Line::record(self.brought(record)?)).await?;
+            records += 1;
+            if records.is_multiple_of(TURN_EVENTS) {
+                tokio::task::yield_now().await;
+            }
+        }
         Ok(records)
     }
 
@@ -425,38 +447,20 @@ pub async fn import(
     store: &impl Transfer,
     input: impl AsyncBufRead + Unpin + Send,
 ) -> Result<u64, TransferError> {
-    let mut lines = NumberedLines { lines: input.lines(), number: 0 };
-    let mut records = 0_u64;
+    let mut lines = NumberedLines { lines: input.lines(), number: 0, records: 0, has_ended: false };
     match lines.next().await? {
-        None => return Err(TransferError::Incomplete { records }),
+        None => return Err(lines.incomplete()),
         Some(line) if line == Line::begin() => {}
         Some(_) => return Err(lines.wrong("it does not begin as an export of this version does")),
     }
     let mut import = store.begin_import().await?;
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    loop {
-        let Some(line) = lines.next().await? else { return Err(TransferError::Incomplete { records }) };
-        if line.end_after.is_some() {
-            if line == Line::end(records) {
-                break;
-            }
-            return Err(TransferError::Incomplete { records });
-        }
-        let record = line.into_record().map_err(|source| lines.wrong(source))?;
-        bytes += record.payload_bytes();
-        page.push(record);
-        records += 1;
-        if page.len() >= PAGE_EVENTS || bytes >= PAGE_BYTES {
-            import.write(std::mem::take(&mut page)).await?;
-            bytes = 0;
-        }
+    let mut page = lines.page().await?;
+    while !page.is_empty() {
+        // A server writes one page while the next is read.
+        ((), page) = future::try_join(import.write(page), lines.page()).await?;
     }
-    if lines.next().await?.is_some() {
-        return Err(lines.wrong("it comes after the end"));
-    }
-    import.write(page).await?;
     import.finish().await?;
-    Ok(records)
+    Ok(lines.records)
 }
 
 fn text_of(time: DateTime<Utc>) -> String {
@@ -467,6 +471,10 @@ fn text_of(time: DateTime<Utc>) -> String {
 struct NumberedLines<R> {
     lines: tokio::io::Lines<R>,
     number: usize,
+    /// How many records there were so far.
+    records: u64,
+    /// Whether the last line was there.
+    has_ended: bool,
 }
 
 impl<R: AsyncBufRead + Unpin> NumberedLines<R> {
@@ -474,6 +482,34 @@ impl<R: AsyncBufRead + Unpin> NumberedLines<R> {
         let Some(text) = self.lines.next_line().await? else { return Ok(None) };
         self.number += 1;
         serde_json::from_str(&text).map(Some).map_err(|error| self.wrong(error))
+    }
+
+    /// The next records; none, if all have come, and the end.
+    async fn page(&mut self) -> Result<Vec<Record>, TransferError> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while !self.has_ended && page.len() < PAGE_EVENTS && bytes < PAGE_BYTES {
+            let Some(line) = self.next().await? else { return Err(self.incomplete()) };
+            if line.end_after.is_none() {
+                let record = line.into_record().map_err(|source| self.wrong(source))?;
+                bytes += record.payload_bytes();
+                page.push(record);
+                self.records += 1;
+                if self.records.is_multiple_of(TURN_EVENTS) {
+                    tokio::task::yield_now().await;
+                }
+            } else if line != Line::end(self.records) {
+                return Err(self.incomplete());
+            } else if self.next().await?.is_some() {
+                return Err(self.wrong("it comes after the end"));
+            } else {
+                self.has_ended = true;
+            }
+        }
+        Ok(page)
+    }
+
+    fn incomplete(&self) -> TransferError {
+        TransferError::Incomplete { records: self.records }
     }
 
     fn wrong(&self, source: impl Into<BoxError>) -> TransferError {
