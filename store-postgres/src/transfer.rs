@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use factum_core::store::Recent;
 use factum_core::transfer::check::{Entry, LogCheck, Part, check_records};
 use factum_core::transfer::{Import, Place, Record, Transfer, TransferError};
-use factum_core::{EventId, Position, StoreError, StoreErrorKind, StreamId, Version};
+use factum_core::{EventId, Position, RecordedEvent, StoreError, StoreErrorKind, StreamId, Version};
 use futures_util::StreamExt as _;
 use sqlx::error::DatabaseError;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAGE_ROWS: i64 = 5_000;
 
 /// How much is sent at a time.
-const COPY_BYTES: usize = 1 << 20;
+const COPY_BYTES: usize = 128 << 10;
 
 #[async_trait]
 impl Transfer for PostgresStore {
@@ -116,29 +116,16 @@ struct PostgresImport {
 impl Import for PostgresImport {
     async fn write(&mut self, records: Vec<Record>) -> Result<(), TransferError> {
         check_records(&records, self.last)?;
-        let Some(first) = records.first().map(Record::position) else { return Ok(()) };
-        let (mut live, mut apart, mut tags) = (CopyRows::new(), CopyRows::new(), CopyRows::new());
-        for record in &records {
-            let rows = match record {
-                Record::Live(_) => &mut live,
-                Record::Archived(_) | Record::Erased(_) => &mut apart,
-            };
-            rows.add(record).and_then(|()| tags.add_tags(record)).map_err(|error| {
-                let source = error.into();
-                TransferError::Invalid { at: record.position(), source }
-            })?;
-            self.last = record.position();
-        }
-        for (rows, sql) in [(live, COPY_EVENTS), (apart, COPY_ARCHIVE), (tags, COPY_TAGS)] {
-            self.copy(sql, rows).await.map_err(|error| {
-                // Of ids and versions that are there twice in one table, the constraints know.
-                if is_unique_violation(&error) {
-                    TransferError::Unordered { at: first }
-                } else {
-                    error.into()
-                }
-            })?;
-        }
+        let Some(last) = records.last().map(Record::position) else { return Ok(()) };
+        let (live, apart): (Vec<&Record>, Vec<_>) =
+            records.iter().partition(|record| matches!(record, Record::Live(_)));
+        let has_tags =
+            |record: &&Record| event_of(record).is_some_and(|event| !event.metadata.tags.is_empty());
+        let tagged: Vec<_> = records.iter().filter(has_tags).collect();
+        self.copy(COPY_EVENTS, &live, CopyRows::add).await?;
+        self.copy(COPY_ARCHIVE, &apart, CopyRows::add).await?;
+        self.copy(COPY_TAGS, &tagged, CopyRows::add_tags).await?;
+        self.last = last;
         Ok(())
     }
 
@@ -159,15 +146,32 @@ impl Import for PostgresImport {
 }
 
 impl PostgresImport {
-    /// Sends rows. Each wait is bounded: a server that has fallen silent does not keep the import for ever.
-    async fn copy(&mut self, sql: &str, rows: CopyRows) -> Result<(), StoreError> {
-        let Some(bytes) = rows.finish() else { return Ok(()) };
+    /// Sends the rows of some records, of which the server writes one part while the next is made.
+    async fn copy(
+        &mut self,
+        sql: &str,
+        records: &[&Record],
+        add: fn(&mut CopyRows, &Record) -> Result<(), TryFromIntError>,
+    ) -> Result<(), TransferError> {
+        let Some(first) = records.first().map(|record| record.position()) else { return Ok(()) };
+        // Of ids and versions that are there twice in one table, the constraints know.
+        let or_unordered = |error: StoreError| {
+            if is_unique_violation(&error) { TransferError::Unordered { at: first } } else { error.into() }
+        };
         let database = self.store.database();
+        // Each wait is bounded: a server that has fallen silent does not keep the import for ever.
         let mut copy = database.within(WRITE, self.lease.copy_in_raw(sql)).await?;
-        for chunk in bytes.chunks(COPY_BYTES) {
-            database.within(WRITE, copy.send(chunk)).await?;
+        let mut rows = CopyRows::new();
+        for record in records {
+            add(&mut rows, record)
+                .map_err(|error| TransferError::Invalid { at: record.position(), source: error.into() })?;
+            if rows.bytes.len() >= COPY_BYTES {
+                database.within(WRITE, copy.send(&rows.bytes[..])).await.map_err(or_unordered)?;
+                rows.bytes.clear();
+            }
         }
-        database.within(WRITE, copy.finish()).await?;
+        database.within(WRITE, copy.send(rows.finish())).await.map_err(or_unordered)?;
+        database.within(WRITE, copy.finish()).await.map_err(or_unordered)?;
         Ok(())
     }
 
@@ -327,10 +331,18 @@ const COPY_ARCHIVE: &str = "COPY factum_archive (position, version, recorded_at,
     stream, name, codec, payload, metadata) FROM STDIN (FORMAT binary)";
 const COPY_TAGS: &str = "COPY factum_tags (tag, name, position) FROM STDIN (FORMAT binary)";
 
+/// The event, if more is left of it than its place.
+fn event_of(record: &Record) -> Option<&RecordedEvent> {
+    match record {
+        Record::Live(event) | Record::Archived(event) => Some(event),
+        Record::Erased(_) => None,
+    }
+}
+
 /// Rows in the binary form of `COPY`, which the manual of Postgres describes under that command.
 struct CopyRows {
+    /// What has not been sent yet.
     bytes: Vec<u8>,
-    rows: usize,
 }
 
 impl CopyRows {
@@ -338,13 +350,12 @@ impl CopyRows {
         let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
         // No flags, and no extension of the header.
         bytes.extend([0; 8]);
-        Self { bytes, rows: 0 }
+        Self { bytes }
     }
 
     /// Fails for what no column has.
     fn add(&mut self, record: &Record) -> Result<(), TryFromIntError> {
         const COLUMNS: i16 = 11;
-        self.rows += 1;
         self.bytes.extend(COLUMNS.to_be_bytes());
         match record {
             Record::Live(event) | Record::Archived(event) => {
@@ -370,9 +381,8 @@ impl CopyRows {
     /// What the event is about: a row for each tag.
     fn add_tags(&mut self, record: &Record) -> Result<(), TryFromIntError> {
         const COLUMNS: i16 = 3;
-        let (Record::Live(event) | Record::Archived(event)) = record else { return Ok(()) };
+        let Some(event) = event_of(record) else { return Ok(()) };
         for tag in &event.metadata.tags {
-            self.rows += 1;
             self.bytes.extend(COLUMNS.to_be_bytes());
             self.field(Some(tag.as_str().as_bytes()))?;
             self.field(Some(event.name.as_str().as_bytes()))?;
@@ -403,9 +413,9 @@ impl CopyRows {
         Ok(())
     }
 
-    /// `None`, if there are no rows.
-    fn finish(mut self) -> Option<Vec<u8>> {
+    /// What is left to be sent, and that it is the end.
+    fn finish(mut self) -> Vec<u8> {
         self.bytes.extend((-1_i16).to_be_bytes());
-        (self.rows > 0).then_some(self.bytes)
+        self.bytes
     }
 }
