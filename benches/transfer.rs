@@ -53,7 +53,7 @@ fn sqlite(bench: &Bench) {
             for _ in 0..times {
                 let empty = Sqlite::new().await;
                 let mut connection = empty.attached_to(&sqlite).await;
-                let copy = sqlx::query("INSERT INTO factum_events SELECT * FROM source.factum_events");
+                let copy = sqlx::query(COPY_SQLITE);
                 let begin = Instant::now();
                 copy.execute(&mut connection).await.expect("it can be written");
                 took += begin.elapsed();
@@ -134,6 +134,9 @@ async fn imported(store: &impl Transfer, file: &[u8]) -> Duration {
     begin.elapsed()
 }
 
+const COPY_SQLITE: &str = "INSERT INTO factum_events (position, event_id, category, stream, version, name, \
+    schema_version, codec, recorded_at, metadata, payload) SELECT position, event_id, category, stream, version, \
+    name, schema_version, codec, recorded_at, metadata, payload FROM source.factum_events";
 const COPY_OUT: &str = "COPY (SELECT * FROM factum_events ORDER BY position) TO STDOUT (FORMAT binary)";
 const COPY_IN: &str = "COPY factum_events FROM STDIN (FORMAT binary)";
 
