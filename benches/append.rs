@@ -1,8 +1,9 @@
-//! Appending: one event of a new account for each command, by one caller and by many, beside one `INSERT` for each event.
+//! Appending: one event of a new account for each command, by one caller and by many, beside one `INSERT` for each event,
+//! or beside a map in memory.
 
 use factum::memory::MemoryStore;
 use factum::{EventStore, Repository};
-use factum_benches::{Account, Bench, Deposit, LeastSql, Postgres, Raw, Sqlite, Turns, at_once};
+use factum_benches::{Account, Bench, Deposit, LeastSql, Postgres, Raw, ShardedMap, Sqlite, Turns, at_once};
 use uuid::Uuid;
 
 const CALLERS: [u32; 3] = [1, 8, 64];
@@ -11,7 +12,14 @@ fn main() {
     let bench = Bench::begin();
     if bench.is_about("memory") {
         for callers in CALLERS {
-            create(turns(&bench, "memory", callers), &MemoryStore::new(), callers).run();
+            let map = ShardedMap::default();
+            let deposit = move || {
+                let map = map.clone();
+                async move { map.deposit(Uuid::now_v7(), 0) }
+            };
+            create(turns(&bench, "memory", callers), &MemoryStore::new(), callers)
+                .beside("sharded map", move |times| at_once(times, callers, deposit.clone()))
+                .run();
         }
     }
     if bench.is_about("sqlite") {

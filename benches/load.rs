@@ -1,8 +1,9 @@
-//! Loading one account: reading, decoding and folding all its events, beside a `SELECT` and a loop.
+//! Loading one account: reading, decoding and folding all its events, beside a `SELECT` and a loop, or
+//! beside a map in memory.
 
 use factum::memory::MemoryStore;
 use factum::{EventStore, Repository};
-use factum_benches::{Account, Bench, Deposit, LeastSql, Postgres, Raw, Sqlite, Turns, at_once};
+use factum_benches::{Account, Bench, Deposit, LeastSql, Postgres, Raw, ShardedMap, Sqlite, Turns, at_once};
 use uuid::Uuid;
 
 const EVENTS: [u32; 2] = [10, 1000];
@@ -12,7 +13,17 @@ fn main() {
     if bench.is_about("memory") {
         let store = MemoryStore::new();
         for events in EVENTS {
-            load(&bench, "memory", &store, events).run();
+            let (map, id) = (ShardedMap::default(), Uuid::now_v7());
+            for event in 0..events as usize {
+                map.deposit(id, event);
+            }
+            let by_hand = move || {
+                let map = map.clone();
+                async move { assert_eq!(map.load(id).deposits, u64::from(events)) }
+            };
+            load(&bench, "memory", &store, events)
+                .beside("sharded map", move |times| at_once(times, 1, by_hand.clone()))
+                .run();
         }
     }
     if bench.is_about("sqlite") {

@@ -8,6 +8,7 @@ mod history;
 mod latencies;
 mod plot;
 mod raw;
+mod sharded;
 mod turns;
 
 pub use account::{Account, AccountEvent, Deposit, Deposited, Withdrawn};
@@ -21,4 +22,5 @@ pub use history::{
 pub use latencies::Latencies;
 pub use plot::Plot;
 pub use raw::{LeastSql, Raw, Rows};
+pub use sharded::ShardedMap;
 pub use turns::Turns;
