@@ -1,7 +1,8 @@
 //! Appends: a group of them in one transaction, each with a verdict of its own.
 //!
 //! A group makes two ways to the connection's thread however large it is: one to begin and to look up, one to write
-//! and to commit. One event alone makes one, unless something speaks against it. (Groups of more than [`CHUNK_ROWS_MAX`] events, or of very large ones, make more.)
+//! and to commit. One event alone makes one, unless something speaks against it. (Groups of more than [`CHUNK_ROWS_MAX`]
+//! events, or of very large ones, make more.)
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};

@@ -37,7 +37,8 @@
 //! - One connection writes, taken in turns by groups of appends and by transactions ([`SqliteTx`]). A transaction
 //!   that stays open keeps appends waiting, and in the end makes them [`Busy`](factum_core::StoreErrorKind::Busy):
 //!   one that awaits an append waits for itself. Reading goes on all the while.
-//! - The statements that read are prepared once: lists, however long, are one argument.
+//! - The statements that read are prepared once: lists, however long, are one argument. A page of events comes as one value,
+//!   but row by row, which takes three times as long, where another program has made the file with texts in UTF-16.
 //! - Other processes may use the same file at the same time, with this store or with any other program that leaves
 //!   the `factum_` tables alone. What they append is noticed by those who [`wait`](factum_core::EventStore::wait)
 //!   within 100 ms. (A file on a network file system has no such safety: SQLite's locks need a local one.)

@@ -70,10 +70,10 @@ pub(crate) async fn page<T>(
     mut reader: Reader<'_>,
     query: &PageQuery,
     values: SqliteArguments,
-    read: impl Fn(&Found) -> Result<T, StoreError>,
+    read: impl Fn(&Answer) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     match reader.rows(query.packed, values.clone()).await {
-        Ok(rows) => match read(&Found::Packed(rows)) {
+        Ok(rows) => match read(&Answer::Packed(rows)) {
             Ok(page) => return Ok(page),
             Err(error) => tracing::debug!(%error, "a page is read again, row by row"),
         },
@@ -83,20 +83,20 @@ pub(crate) async fn page<T>(
         Err(error) => return Err(database.explain("read", error).await),
     }
     match reader.rows(query.plain, values).await {
-        Ok(rows) => read(&Found::Plain(rows)),
+        Ok(rows) => read(&Answer::Plain(rows)),
         Err(error) => Err(database.explain("read", error).await),
     }
 }
 
-/// What a page query found.
-pub(crate) enum Found {
-    /// The answer of `packed.sql`.
+/// The answer to a page query.
+pub(crate) enum Answer {
+    /// A row of `packed.sql`, and one with the facts.
     Packed(Vec<SqliteRow>),
-    /// The answer of `plain.sql`.
+    /// The rows of `plain.sql`.
     Plain(Vec<SqliteRow>),
 }
 
-impl Found {
+impl Answer {
     /// What it says of the log.
     pub(crate) fn facts(&self) -> Result<Option<&SqliteRow>, StoreError> {
         match self {
@@ -117,11 +117,11 @@ impl Found {
     }
 
     /// The first events, up to so many: of `stream`, or of the stream that each says.
-    pub(crate) fn events<'f>(
-        &'f self,
-        stream: Option<&'f StreamId>,
+    pub(crate) fn events<'a>(
+        &'a self,
+        stream: Option<&'a StreamId>,
         limit: usize,
-    ) -> Result<Events<'f>, StoreError> {
+    ) -> Result<Events<'a>, StoreError> {
         let limit = limit.min(self.count()?);
         match self {
             Self::Packed(rows) => {
@@ -140,7 +140,7 @@ impl Found {
     }
 }
 
-type Events<'f> = Box<dyn Iterator<Item = Result<RecordedEvent, StoreError>> + 'f>;
+type Events<'a> = Box<dyn Iterator<Item = Result<RecordedEvent, StoreError>> + 'a>;
 
 fn no_answer() -> StoreError {
     StoreError::because(StoreErrorKind::Corrupt, "read", "no answer to a read of a page")

@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use crate::database::Database;
-use crate::pack::{self, Found, PageQuery, Reader, page_query};
+use crate::pack::{self, Answer, PageQuery, Reader, page_query};
 use crate::row::{self, Bounds};
 use crate::script::{self, Values};
 
@@ -63,22 +63,22 @@ pub(crate) async fn read_stream_by(
         // One more than wanted tells whether there is more.
         .and(rows_max(wanted.saturating_add(1)))
         .done();
-    pack::page(database, reader, query, values, |found| {
-        stream_page(database, &read.stream, read.bytes, wanted, found)
+    pack::page(database, reader, query, values, |answer| {
+        stream_page(database, &read.stream, read.bytes, wanted, answer)
     })
     .await
 }
 
-/// The page of a stream that was found.
+/// The page of a stream that was answer.
 pub(crate) fn stream_page(
     database: &Database,
     stream: &StreamId,
     bytes: usize,
     wanted: usize,
-    found: &Found,
+    answer: &Answer,
 ) -> Result<StreamPage, StoreError> {
-    let (events, is_cut) = database.up_to(bytes, found.events(Some(stream), wanted)?)?;
-    Ok(StreamPage { events, end: !is_cut && found.count()? <= wanted })
+    let (events, is_cut) = database.up_to(bytes, answer.events(Some(stream), wanted)?)?;
+    Ok(StreamPage { events, end: !is_cut && answer.count()? <= wanted })
 }
 
 /// See [`EventStore::read_matching`](factum_core::EventStore::read_matching).
@@ -90,11 +90,11 @@ pub(crate) async fn read_matching(database: &Database, read: ReadMatching) -> Re
         // One more than wanted tells whether there is more.
         .and(rows_max(wanted.saturating_add(1)))
         .done();
-    pack::page(database, Reader::Any(&database.readers), &MATCHING, values, |found| {
+    pack::page(database, Reader::Any(&database.readers), &MATCHING, values, |answer| {
         // An empty log has no last event, and none that matches.
-        let settled = found.facts()?.map_or(Ok(Checkpoint::START), row::settled)?;
-        let (events, is_cut) = database.up_to(read.bytes, found.events(None, wanted)?)?;
-        Ok(Matches { events, settled, end: !is_cut && found.count()? <= wanted })
+        let settled = answer.facts()?.map_or(Ok(Checkpoint::START), row::settled)?;
+        let (events, is_cut) = database.up_to(read.bytes, answer.events(None, wanted)?)?;
+        Ok(Matches { events, settled, end: !is_cut && answer.count()? <= wanted })
     })
     .await
 }
@@ -145,8 +145,8 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         let window_end = after.0.saturating_add(WINDOW);
         (&ALL_FILTERED, parts(values.and(column(window_end))), window_end)
     };
-    pack::page(database, Reader::Any(&database.readers), query, values.done(), |found| {
-        let Some(facts) = found.facts()? else {
+    pack::page(database, Reader::Any(&database.readers), query, values.done(), |answer| {
+        let Some(facts) = answer.facts()? else {
             return Err(StoreError::because(
                 StoreErrorKind::Corrupt,
                 "read",
@@ -155,7 +155,7 @@ pub(crate) async fn read_all(database: &Database, read: ReadAll) -> Result<Page,
         };
         let Bounds { head, at_begin, at_window_end, window_end } = row::bounds(facts)?;
         read.after.check(at_begin, "read")?;
-        let (events, is_cut) = database.up_to(read.bytes, found.events(None, limit)?)?;
+        let (events, is_cut) = database.up_to(read.bytes, answer.events(None, limit)?)?;
         debug_assert!(
             events.is_sorted_by_key(|event| event.position),
             "SQLite runs the parts of UNION ALL in turn"

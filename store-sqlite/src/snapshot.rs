@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use crate::SqliteStore;
 use crate::database::Database;
-use crate::pack::{self, PageQuery, Reader, page_query};
+use crate::pack::{self, Answer, PageQuery, Reader, page_query};
 use crate::read;
 use crate::row;
 use crate::script::Values;
@@ -73,7 +73,8 @@ pub(crate) async fn read_from(
 ) -> Result<PageFrom, StoreError> {
     let wanted = database.wanted(read.limit, read.bytes);
     let values = values(&read, wanted);
-    pack::page(database, reader, &READ_FROM, values, |found| page_from(database, &read, wanted, found)).await
+    pack::page(database, reader, &READ_FROM, values, |answer| page_from(database, &read, wanted, answer))
+        .await
 }
 
 /// The arguments of `read_from.sql`.
@@ -104,9 +105,9 @@ fn page_from(
     database: &Database,
     read: &ReadFrom,
     wanted: usize,
-    page: &pack::Found,
+    answer: &Answer,
 ) -> Result<PageFrom, StoreError> {
-    let Some(start) = page.facts()? else {
+    let Some(start) = answer.facts()? else {
         return Err(StoreError::because(StoreErrorKind::Corrupt, READ, "no answer to a read of a stream"));
     };
     let found = match (row::known(start)?, read.start) {
@@ -118,6 +119,6 @@ fn page_from(
             Found::Snapshot(row::snapshot(start, read.stream.clone(), shape)?)
         }
     };
-    let page = read::stream_page(database, &read.stream, read.bytes, wanted, page)?;
+    let page = read::stream_page(database, &read.stream, read.bytes, wanted, answer)?;
     Ok(PageFrom { found, page })
 }
