@@ -35,14 +35,25 @@ pub(crate) async fn identity(postgres: &Postgres) -> String {
 }
 
 /// The processes that run with `folder` in their command line: a server and its watchdog.
+///
+/// Without their children: a shell that begins a command is there twice until its copy has become that command.
 pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).split('\0').any(|argument| Path::new(argument).starts_with(folder))
-    })
-    .collect()
+    let found: Vec<u32> = pids.filter(|pid| names(*pid, folder)).collect();
+    let begun_by_others = |pid: &u32| parent_of(*pid).is_some_and(|parent| !found.contains(&parent));
+    found.iter().copied().filter(begun_by_others).collect()
+}
+
+fn names(pid: u32, folder: &Path) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).split('\0').any(|argument| Path::new(argument).starts_with(folder))
+}
+
+/// `None` if the process has ended.
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn signal(signal: &str, pid: u32) {
