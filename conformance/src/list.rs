@@ -246,6 +246,7 @@ macro_rules! __promises {
                 a_truncated_stream_begins_later_and_says_so,
                 changes_are_repeated_and_refused,
                 readers_go_on_after_a_change,
+                a_change_and_an_open_append_spare_each_other,
                 reserved_names_are_refused,
                 nothing_is_lost_in_an_upheaval,
             }

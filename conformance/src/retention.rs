@@ -5,11 +5,12 @@ use factum_core::retention::{Closing, RESTORED, Retention, TRUNCATED};
 use factum_core::store::{Append, Filter, ReadAll, ReadCategory, ReadStream};
 use factum_core::{
     AppendError, EventName, EventStore, Expected, Invalid, NewEvent, Position, RecordedEvent, StreamId,
-    Version,
+    Transactional, Version,
 };
 
 use crate::Fixture;
 use crate::given::{event, events, ids_of, some, stream};
+use crate::others::{Others, begin};
 use crate::race::race;
 use crate::seen::{append, conflict, everything, id_reused, ids, in_pages, invalid, versions, walk, whole};
 use crate::upheaval::{Followers, Journal, assert_accounted_for, disturb};
@@ -272,6 +273,29 @@ pub async fn readers_go_on_after_a_change<F: Fixture>(fixture: F) {
             assert_eq!(found, wanted, "after {at}, in pages of {limit}");
         }
     }
+}
+
+/// Streams are changed while an append to another is open: at once, or after it, and each has a place of its own.
+pub async fn a_change_and_an_open_append_spare_each_other<F: Fixture>(fixture: F) {
+    let store = fixture.store();
+    let _ = given(store).await;
+    store.archive_stream(&stream("1"), Expected::Exists).await.expect("it is there");
+    let open = some(&stream("2"), 2);
+    let mut tx = begin(store).await;
+    store.append_in(&mut tx, open.clone()).await.expect("nothing is expected");
+    let (one, other) = (store.clone(), store.clone());
+    let restoring = tokio::spawn(async move { one.restore_stream(&stream("1")).await });
+    let deleting = tokio::spawn(async move { other.delete_stream(&stream("3"), Expected::Exists).await });
+    let (restoring, deleting) = (Others::wait_for(restoring).await, Others::wait_for(deleting).await);
+    store.commit(tx).await.expect("it commits");
+    let restored = restoring.done().await.expect("it is archived");
+    let deleted = deleting.done().await.expect("it is there");
+    let feed = everything(store).await;
+    let position_of = |id: &str| of(&feed, &stream(id)).last().map(|event| event.position);
+    assert!(feed.is_sorted_by(|one, next| one.position < next.position), "{feed:?}");
+    assert_eq!(ids(&of(&feed, &stream("2")))[2..], ids_of(&open));
+    assert_eq!(position_of("1"), Some(restored.position));
+    assert_eq!(position_of("3"), Some(deleted.position));
 }
 
 /// Only the framework records events whose names begin with `factum.`.

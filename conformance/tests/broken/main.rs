@@ -699,6 +699,8 @@ caught! {
         retention::an_archived_stream_is_set_apart_and_says_so;
     hides_the_archive_later: whole::HidesTheArchiveLater =>
         retention::readers_go_on_after_a_change;
+    loses_an_open_append_to_a_change: whole::LosesAnOpenAppendToAChange =>
+        retention::a_change_and_an_open_append_spare_each_other;
     takes_reserved_names: whole::TakesReservedNames =>
         retention::reserved_names_are_refused;
     truncates_what_it_finds: whole::TruncatesWhatItFinds =>

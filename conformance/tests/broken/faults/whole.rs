@@ -1,5 +1,6 @@
 //! Faults of other ways to read, of appends in a transaction, and of what is done to streams as a whole.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -283,6 +284,47 @@ impl Fault for HidesTheArchive {
         }
         page.events.retain(|event| !hidden.contains(&event.id));
         Ok(page)
+    }
+}
+
+/// Deletes a stream as if no append were open, and loses the one that is.
+#[derive(Default)]
+pub(crate) struct LosesAnOpenAppendToAChange {
+    /// How many appends in transactions are open, and whether a stream was deleted meanwhile.
+    open: AtomicUsize,
+    overwritten: AtomicBool,
+}
+#[async_trait]
+impl Fault for LosesAnOpenAppendToAChange {
+    async fn append_in(
+        &self,
+        store: &MemoryStore,
+        tx: &mut MemoryTx,
+        append: Append,
+    ) -> Result<Uncommitted, AppendError> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        store.append_in(tx, append).await
+    }
+
+    async fn delete_stream(
+        &self,
+        store: &MemoryStore,
+        stream: &StreamId,
+        expected: Expected,
+    ) -> Result<Appended, AppendError> {
+        if self.open.load(Ordering::SeqCst) > 0 {
+            self.overwritten.store(true, Ordering::SeqCst);
+        }
+        store.delete_stream(stream, expected).await
+    }
+
+    async fn commit_alone(&self, store: &MemoryStore, tx: MemoryTx) -> Result<(), StoreError> {
+        self.open.store(0, Ordering::SeqCst);
+        if self.overwritten.swap(false, Ordering::SeqCst) {
+            store.rollback(tx).await
+        } else {
+            store.commit(tx).await
+        }
     }
 }
 
