@@ -42,8 +42,9 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     log: RwLock<Log>,
-    /// Whose turn it is to append. A transaction keeps it from its first append to its end.
-    writing: Arc<tokio::sync::Mutex<()>>,
+    /// The right to write. Whoever writes at once shares it, since the log's lock is enough for him; a transaction has it for
+    /// itself from its first append to its end.
+    writing: Arc<tokio::sync::RwLock<()>>,
     wake: Wake,
     limits: Limits,
     turns: Turns,
@@ -97,7 +98,7 @@ impl MemoryStore {
     /// From now on, until `tx` ends, nobody else writes.
     async fn take_turn(&self, tx: &mut MemoryTx) {
         if tx.turn.is_none() {
-            tx.turn = Some(Arc::clone(&self.shared.writing).lock_owned().await);
+            tx.turn = Some(Arc::clone(&self.shared.writing).write_owned().await);
         }
     }
 
@@ -117,7 +118,7 @@ impl fmt::Debug for MemoryStore {
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.shared.limits)?;
-        let _turn = self.shared.writing.lock().await;
+        let _turn = self.shared.writing.read().await;
         let appended = self.write().append(append, now())?;
         self.shared.wake.wake(appended.position);
         Ok(appended)

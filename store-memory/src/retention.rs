@@ -21,7 +21,7 @@ impl Retention for MemoryStore {
     }
 
     async fn restore_stream(&self, stream: &StreamId) -> Result<Appended, AppendError> {
-        let _turn = self.shared.writing.lock().await;
+        let _turn = self.shared.writing.read().await;
         let appended = {
             let mut log = self.write();
             if let Step::Done(answer) = judge_restoring(stream, log.last_of(stream))? {
@@ -37,7 +37,7 @@ impl Retention for MemoryStore {
     }
 
     async fn truncate_stream(&self, stream: &StreamId, before: Version) -> Result<(), AppendError> {
-        let _turn = self.shared.writing.lock().await;
+        let _turn = self.shared.writing.read().await;
         let mut log = self.write();
         judge_truncation(stream, log.last_of(stream), before)?;
         // The last event that goes becomes the one that says so.
@@ -79,7 +79,7 @@ impl MemoryStore {
         expected: Expected,
         closing: Closing,
     ) -> Result<Appended, AppendError> {
-        let _turn = self.shared.writing.lock().await;
+        let _turn = self.shared.writing.read().await;
         let appended = {
             let mut log = self.write();
             if let Step::Done(answer) = judge_closing(stream, log.last_of(stream), expected, closing)? {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use factum_core::transfer::check::{Entry, LogCheck, check_records};
 use factum_core::transfer::{Import, Place, Record, Transfer, TransferError};
 use factum_core::{EventId, EventName, Metadata, Position, RecordedEvent, StoreError, StreamId};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::{Log, MemoryStore};
 
@@ -38,7 +38,7 @@ impl Transfer for MemoryStore {
     }
 
     async fn begin_import(&self) -> Result<Box<dyn Import>, TransferError> {
-        let turn = Arc::clone(&self.shared.writing).lock_owned().await;
+        let turn = Arc::clone(&self.shared.writing).write_owned().await;
         let found = self.read().head();
         if found > Position::START {
             return Err(TransferError::NotEmpty { found });
@@ -54,7 +54,7 @@ struct MemoryImport {
     /// What was written of each stream, which is checked for itself.
     streams: HashMap<StreamId, LogCheck>,
     /// Nobody appends until it is dropped.
-    turn: OwnedMutexGuard<()>,
+    turn: OwnedRwLockWriteGuard<()>,
 }
 
 #[async_trait]

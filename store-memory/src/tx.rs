@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 
 use factum_core::{Advance, Checkpoint, Partition, RecordedEvent, StreamId, Timer};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 /// Appends, and effects on the program's own memory, that happen together with the checkpoint, or not at all.
 #[derive(Default)]
@@ -12,7 +12,7 @@ pub struct MemoryTx {
     effects: Vec<Box<dyn FnOnce() + Send>>,
     /// What will be recorded, with its final versions and positions: from the first append on nobody else writes.
     pub(crate) events: Vec<RecordedEvent>,
-    pub(crate) turn: Option<OwnedMutexGuard<()>>,
+    pub(crate) turn: Option<OwnedRwLockWriteGuard<()>>,
     /// Timers that will be set, and those that will be taken.
     pub(crate) set: Vec<Timer>,
     pub(crate) taken: Vec<Timer>,
