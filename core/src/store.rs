@@ -282,7 +282,10 @@ impl Append {
         if events > limits.append_events_max {
             return Err(Invalid::TooManyEvents { events, events_max: limits.append_events_max });
         }
-        self.check_uniqueness(events)?;
+        // Most appends are of one event, to one stream then.
+        if events > 1 {
+            self.check_uniqueness(events)?;
+        }
         for part in &self.streams {
             part.check_versions()?;
         }

@@ -90,10 +90,10 @@ pub fn judge(
     };
     for part in append.into_streams() {
         let StreamAppend { stream, expected, events } = part;
-        if let Some(closing) = history.closing_of(&stream) {
+        let actual = history.version_of(&stream);
+        if let Some(closing) = actual.and_then(|_| history.closing_of(&stream)) {
             return Err(StreamClosed { stream, closing }.into());
         }
-        let actual = history.version_of(&stream);
         if !expected.is_met_by(actual) {
             return Err(Conflict { stream, expected, actual }.into());
         }

@@ -25,7 +25,8 @@ impl Wake {
             if later {
                 *last = position;
             }
-            later
+            // Whoever comes from now on sees the position: we hold the lock.
+            later && self.0.receiver_count() > 0
         });
     }
 
