@@ -12,13 +12,15 @@ fn main() {
     let bench = Bench::begin();
     if bench.is_about("memory") {
         for callers in CALLERS {
-            let map = ShardedMap::default();
-            let deposit = move || {
-                let map = map.clone();
-                async move { map.deposit(Uuid::now_v7(), 0) }
-            };
-            create(turns(&bench, "memory", callers), &MemoryStore::new(), callers)
-                .beside("sharded map", move |times| at_once(times, callers, deposit.clone()))
+            // A new one for each turn: else they would grow until they have to do with memory that nobody has touched before.
+            create(turns(&bench, "memory", callers), MemoryStore::new, callers)
+                .beside("sharded map", move |times| {
+                    let map = ShardedMap::default();
+                    at_once(times, callers, move || {
+                        let map = map.clone();
+                        async move { map.deposit(Uuid::now_v7(), 0) }
+                    })
+                })
                 .run();
         }
     }
@@ -26,14 +28,18 @@ fn main() {
         let sqlite = bench.given(Sqlite::new());
         let raw = bench.given(async { Raw::new(sqlite.beside().await).await });
         for callers in CALLERS {
-            beside(create(turns(&bench, "sqlite", callers), &sqlite.store, callers), &raw, callers).run();
+            let store = sqlite.store.clone();
+            let turns = create(turns(&bench, "sqlite", callers), move || store.clone(), callers);
+            beside(turns, &raw, callers).run();
         }
     }
     if bench.is_about("postgres") {
         let postgres = bench.given(Postgres::new());
         let raw = bench.given(async { Raw::new(postgres.beside().await).await });
         for callers in CALLERS {
-            beside(create(turns(&bench, "postgres", callers), &postgres.store, callers), &raw, callers).run();
+            let store = postgres.store.clone();
+            let turns = create(turns(&bench, "postgres", callers), move || store.clone(), callers);
+            beside(turns, &raw, callers).run();
         }
     }
 }
@@ -42,16 +48,22 @@ fn turns<'a>(bench: &'a Bench, store: &str, callers: u32) -> Turns<'a> {
     bench.compare(format!("{store}: create an account, callers: {callers}"))
 }
 
-fn create<'a>(turns: Turns<'a>, store: &(impl EventStore + Clone), callers: u32) -> Turns<'a> {
-    let accounts = Repository::<Account>::new(store.clone());
-    let create = move || {
-        let accounts = accounts.clone();
-        async move {
-            let id = Uuid::now_v7();
-            accounts.execute(&id, Deposit { times: 1 }).assume_new().await.expect("it can be written");
-        }
-    };
-    turns.of("factum", move |times| at_once(times, callers, create.clone()))
+/// `store` gives the store of a turn.
+fn create<S: EventStore + Clone>(
+    turns: Turns<'_>,
+    store: impl Fn() -> S + 'static,
+    callers: u32,
+) -> Turns<'_> {
+    turns.of("factum", move |times| {
+        let accounts = Repository::<Account>::new(store());
+        at_once(times, callers, move || {
+            let accounts = accounts.clone();
+            async move {
+                let id = Uuid::now_v7();
+                accounts.execute(&id, Deposit { times: 1 }).assume_new().await.expect("it can be written");
+            }
+        })
+    })
 }
 
 fn beside<'a>(turns: Turns<'a>, raw: &impl LeastSql, callers: u32) -> Turns<'a> {
