@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Acquire as _, AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::database::{Lease, Settings};
@@ -29,8 +29,11 @@ const LISTEN: &str = "LISTEN factum_events";
 /// After how long a silence a listener asks whether anybody is there. A network can lose a connection without telling.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How long a notice stands for what comes after it.
-const GAP: Duration = Duration::from_millis(5);
+/// How long a notice stands for what comes after it: so many times as long as it took to send, within these limits. Where the
+/// server has little to do others hear of an append in a millisecond or two, and where it is busy it is not asked more often.
+const GAP_FACTOR: u32 = 5;
+const GAP_MIN: Duration = Duration::from_millis(1);
+const GAP_MAX: Duration = Duration::from_millis(5);
 
 /// Sends notices, and hears those of others.
 pub(crate) struct Notices {
@@ -116,6 +119,7 @@ impl Drop for Notices {
 async fn tell(pool: PgPool, due: Arc<Notify>, notice: String, limit: Duration) {
     loop {
         due.notified().await;
+        let begun = Instant::now();
         // Nothing is lost with it: those who wait look by themselves.
         if let Err(error) = notify(&pool, &notice, limit).await {
             tracing::debug!(%error, "other processes were not told of an append");
@@ -123,7 +127,7 @@ async fn tell(pool: PgPool, due: Arc<Notify>, notice: String, limit: Duration) {
                 return;
             }
         }
-        tokio::time::sleep(GAP).await;
+        tokio::time::sleep((begun.elapsed() * GAP_FACTOR).clamp(GAP_MIN, GAP_MAX)).await;
     }
 }
 
