@@ -556,7 +556,7 @@ impl ReadAll {
 
     /// For somebody who [waits](EventStore::wait) where the page ends, and reads on.
     ///
-    /// A store may answer from memory, with what it appended itself a moment ago. Nothing is passed over; but what others have
+    /// A store may answer from memory, with what it appended itself, or read, a moment ago. Nothing is passed over; but what others have
     /// appended may be missing at the end of the page, because the wait tells of it, and what another process has deleted in the
     /// last tenth of a second may still be there.
     pub const fn following(mut self) -> Self {

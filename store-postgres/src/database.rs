@@ -23,6 +23,7 @@ use crate::feed::{Head, Learned, Ticket, Tracker};
 use crate::loads::Loads;
 use crate::migrate;
 use crate::notices::Notices;
+use crate::read::Pace;
 use crate::spare::Spare;
 
 /// How a store behaves, where users may choose.
@@ -78,8 +79,8 @@ pub(crate) struct Database {
     pub(crate) tracker: Arc<Tracker>,
     /// What this process has appended a moment ago.
     pub(crate) tail: Tail,
-    /// Whose turn it is to look how far the log goes.
-    pub(crate) looking: tokio::sync::Mutex<()>,
+    /// Whose turn it is to look how far the log goes, and what is to be expected there.
+    pub(crate) looking: tokio::sync::Mutex<Pace>,
     /// Whether the log is known to be long.
     pub(crate) is_long: AtomicBool,
     /// Who loads an aggregate now.

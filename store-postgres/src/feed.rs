@@ -13,7 +13,8 @@
 //! **Readers.** A [`Tracker`] knows a position, *settled*, below which nothing will ever appear. To move it on, one
 //! statement (`head.sql`) looks at what follows:
 //!
-//! 1. As far as positions follow each other without a hole, they are settled: there is nothing between two neighbours.
+//! 1. As far as positions follow each other without a hole, they are settled: there is nothing between two neighbours. Where
+//!    little comes, `next.sql` looks only so far, and brings the events, which all who follow then have from memory.
 //! 2. At a hole, the statement also says who holds the lock now, and what the greatest position was: `head`.
 //! 3. When all of those have ended, everything up to `head` is settled.
 //!

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use factum_core::store::{
     CategoryPage, Cursor, Filter, Matches, Page, ReadAll, ReadCategory, ReadMatching, ReadStream, Recent,
     StreamPage,
 };
 use factum_core::{Checkpoint, EventId, EventName, Position, RecordedEvent, StoreError, StreamId, Version};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use tokio::time::Instant;
@@ -244,7 +246,7 @@ async fn look(database: &Database, read: &ReadAll) -> Result<Option<Look>, Store
     };
     let first = database.within(READ, page::next(&mut rows)).await?;
     let first = first.ok_or_else(|| Fault::Headless.during(READ))?;
-    let bounds = Bounds::of(&first).map_err(|error| store_error(READ, error))?;
+    let bounds: Bounds = first_row(&first).map_err(|error| store_error(READ, error))?;
     let filled = page::fill(database, READ, budget, 0, rows).await?;
     lease.put_back_if(filled.is_drained);
 
@@ -304,33 +306,88 @@ pub(crate) async fn settle(
     }
 }
 
+/// How much others had appended when somebody last looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// More than a few events, or with a hole.
+    #[default]
+    Busy,
+    /// A few events without a hole: all that comes next is probably had by [`fetch_next`].
+    Calm,
+}
+
+/// How many events are a few, and how many bytes of payload: so many that there are not more unless something is wrong, since
+/// what is not read of an answer costs its connection.
+const FEW: usize = 64;
+const FEW_BYTES: usize = 16 << 20;
+
 /// Looks how far the log goes, once for all who want to know.
 pub(crate) async fn refresh(database: &Database, operation: &'static str) -> Result<(), StoreError> {
-    let _turn = database.looking.lock().await;
+    let mut pace = database.looking.lock().await;
     // Somebody else may have looked while this one waited for its turn.
     if database.tracker.rest(database.poll()).is_some() {
         return Ok(());
     }
-    database
-        .retrying(operation, || async {
-            let mut lease = database.lease(operation).await?;
-            let ticket: Ticket = database.tracker.ticket();
-            let row = sqlx::query_file!("src/sql/head.sql", column(ticket.settled)).fetch_one(&mut *lease);
-            let row = database.within(operation, row).await?;
-            lease.put_back();
-            let head = Head {
-                last: number(row.last),
-                settled: number(row.settled),
-                holders: row.holders,
-                server: row.server,
-                is_replica: row.is_replica,
-            };
-            database.learn(ticket, &head, operation)?;
-            Ok(())
-        })
-        .await?;
+    if *pace == Pace::Calm {
+        match fetch_next(database, operation).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Whoever reads it is told of an event that cannot be read, and so is everybody of a database that cannot.
+            Err(error) => tracing::debug!(%error, "what others have appended is looked at once more"),
+        }
+    }
+    *pace = database.retrying(operation, || look_ahead(database, operation)).await?;
     holders::report(database).await;
     Ok(())
+}
+
+/// Looks how far the log goes.
+async fn look_ahead(database: &Database, operation: &'static str) -> Result<Pace, StoreError> {
+    let mut lease = database.lease(operation).await?;
+    let ticket: Ticket = database.tracker.ticket();
+    let row = sqlx::query_file!("src/sql/head.sql", column(ticket.settled)).fetch_one(&mut *lease);
+    let row = database.within(operation, row).await?;
+    lease.put_back();
+    let head = Head {
+        last: number(row.last),
+        settled: number(row.settled),
+        holders: row.holders,
+        server: row.server,
+        is_replica: row.is_replica,
+    };
+    database.learn(ticket, &head, operation)?;
+    let is_calm = head.holders.is_none() && head.settled - ticket.settled < FEW as u64;
+    Ok(if is_calm { Pace::Calm } else { Pace::Busy })
+}
+
+/// Looks how far the log goes, and keeps in memory what it finds, for those who follow. Whether that is all: there may be
+/// more than a few events, or a hole.
+async fn fetch_next(database: &Database, operation: &'static str) -> Result<bool, StoreError> {
+    let budget = Budget::new(FEW, FEW_BYTES, &database.payload_bytes);
+    let mut lease = database.lease(operation).await?;
+    let (ticket, begun) = (database.tracker.ticket(), database.tail.begin());
+    let most = limit_column(budget.rows() + 1);
+    let rows = sqlx::query_file!("src/sql/next.sql", column(ticket.settled), most);
+    let mut rows = lease.fetch_many(Prepared(rows));
+    let first = database.within(operation, page::next(&mut rows)).await?;
+    let first = first.ok_or_else(|| Fault::Headless.during(operation))?;
+    let Server { server, is_replica } = first_row(&first).map_err(|error| store_error(operation, error))?;
+    let filled = page::fill(database, operation, budget, 0, rows).await?;
+    lease.put_back_if(filled.is_drained);
+
+    let mut events = filled.events.into_iter();
+    let settled = events.next().filter(|event| event.position.0 == ticket.settled);
+    let has_no_hole =
+        events.as_slice().iter().zip(ticket.settled + 1..).all(|(event, p)| event.position.0 == p);
+    let Some(settled) = settled.filter(|_| filled.is_last && has_no_hole) else { return Ok(false) };
+    let last = events.as_slice().last().unwrap_or(&settled).position.0;
+    let head = Head { last, settled: last, holders: None, server, is_replica };
+    if database.learn(ticket, &head, operation)? == Learned::StartedAnew {
+        return Ok(false);
+    }
+    database.tail.reached(begun, Checkpoint::from(&settled));
+    database.tail.keep_read(begun, events);
+    Ok(true)
 }
 
 /// See [`EventStore::head`](factum_core::EventStore::head).
@@ -366,11 +423,17 @@ struct Bounds {
     after_id: Option<Uuid>,
 }
 
-impl Bounds {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let text: &str = row.try_get_unchecked("metadata")?;
-        serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
-    }
+/// What the first row of `next.sql` has in place of metadata.
+#[derive(Deserialize)]
+struct Server {
+    server: DateTime<Utc>,
+    is_replica: bool,
+}
+
+/// What the first row has in place of metadata.
+fn first_row<T: DeserializeOwned>(row: &PgRow) -> Result<T, sqlx::Error> {
+    let text: &str = row.try_get_unchecked("metadata")?;
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// A filter as arrays, `None` where everything passes. A stream is a pair: equal ids in two categories are two streams.

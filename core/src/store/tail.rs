@@ -1,4 +1,5 @@
-//! The end of the log in memory, for those who follow it: what a process has appended need not be read by it.
+//! The end of the log in memory, for those who follow it: what a process has appended need not be read by it, and what others
+//! have appended is read once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,7 @@ const PLACES_MAX: usize = 1_000;
 /// The most bytes of payload.
 const BYTES_MAX: usize = 4 << 20;
 
-/// For stores: the events that were appended through the store a moment ago, for [those who follow](ReadAll::following).
+/// For stores: the events that were appended a moment ago, for [those who follow](ReadAll::following).
 ///
 /// A page goes on from a place that is known, with the event that it names, and has events whose positions follow each other
 /// without a hole. Each position is one event's for ever, so there is nothing between them that the page does not have.
@@ -96,6 +97,17 @@ impl Tail {
             }
         }
         self.state().insert(begun, places);
+    }
+
+    /// Keeps events that were read from the store.
+    pub fn keep_read(&self, begun: Begun, events: impl IntoIterator<Item = RecordedEvent>) {
+        let now = Instant::now();
+        let place = |event: RecordedEvent| Place {
+            position: event.position,
+            event_id: event.id,
+            event: Some((event, now)),
+        };
+        self.state().insert(begun, events.into_iter().map(place));
     }
 
     /// The end of a page that was read from the store, where a follower goes on.
@@ -250,6 +262,20 @@ mod tests {
         let versions: Vec<_> = page.events.iter().map(|event| event.version.0).collect();
         assert_eq!(versions, [99, 100, 100, 100]);
         assert_eq!(log.page(&ReadAll::after(page.checkpoint).following()), None);
+    }
+
+    #[test]
+    fn what_was_read_is_there_as_well() {
+        let (log, other) = (Log::new(), Log::new());
+        other.append("a", &[8, 9]);
+        let read = other.tail.page(&other.read()).expect("both").events;
+        let begun = log.tail.begin();
+        log.tail.keep_read(begun, read.clone());
+        assert_eq!(log.tail.page(&log.read()).expect("both").events, read);
+        log.tail.forget();
+        log.tail.reached(log.tail.begin(), log.reached);
+        log.tail.keep_read(begun, read);
+        assert_eq!(log.page(&log.read()), None, "it was begun before");
     }
 
     #[test]

@@ -35,6 +35,7 @@ const DELETE_SNAPSHOTS: Statement = statement!("delete_snapshots", "text, text")
 const FIND_EVENT: Statement = statement!("find_event", "uuid");
 const READ_CATEGORY: Statement = statement!("read_category", "text, text, bigint");
 const HEAD: Statement = statement!("head", "bigint");
+const NEXT: Statement = statement!("next", "bigint, bigint");
 const READ_ALL: Statement =
     statement!("read_all", "bigint, bigint, bigint, text[], text[], text[], text[], text, bigint, boolean");
 const CHECKPOINT: Statement = statement!("checkpoint", "text, integer");
@@ -208,7 +209,7 @@ async fn what_a_tenant_has_is_found_by_an_index() {
 
 #[tokio::test]
 async fn the_end_of_the_feed_is_found_by_an_index() {
-    assert_all_indexed(&database().await, &[HEAD]).await;
+    assert_all_indexed(&database().await, &[HEAD, NEXT]).await;
 }
 
 #[tokio::test]
