@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::rounds::Turn;
+
 /// What a contender says when it could not do what it was asked for.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
@@ -28,6 +30,16 @@ pub(crate) trait Contender: Send + Sync + 'static {
 
     /// One command on a new account: these deposits come in.
     async fn create(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()>;
+
+    /// Whether it is a client that brings callers of its own. Such a one is asked for nothing but `create_at_once`.
+    fn brings_callers(&self) -> bool {
+        false
+    }
+
+    /// `create` by so many callers for so long, if it brings them.
+    async fn create_at_once(&self, _callers: u32, _time: Duration) -> Answer<Turn> {
+        Err("it has no callers of its own".into())
+    }
 
     /// One command on an account that is there: load it, decide, and append these deposits.
     async fn deposit(&self, account: Uuid, deposits: Vec<Deposit>) -> Answer<()>;

@@ -7,6 +7,7 @@ pub(crate) mod esrs;
 pub(crate) mod eventcore;
 pub(crate) mod evento;
 pub(crate) mod factum;
+pub(crate) mod pgbench;
 pub(crate) mod raw_sqlx;
 pub(crate) mod raw_tokio_postgres;
 pub(crate) mod sourcery;

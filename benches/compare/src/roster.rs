@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use crate::contender::{Answer, Contender};
 use crate::options::Options;
 use crate::peers::{
-    cqrs_es, disintegrate, es_entity, esrs, eventcore, evento, factum, raw_sqlx, raw_tokio_postgres, sourcery,
+    cqrs_es, disintegrate, es_entity, esrs, eventcore, evento, factum, pgbench, raw_sqlx, raw_tokio_postgres,
+    sourcery,
 };
 use crate::report::Report;
 use crate::server::Server;
@@ -64,6 +65,7 @@ macro_rules! entry {
 pub(crate) const ALL: &[Entry] = &[
     entry!("raw-sqlx", &["sqlx"], raw_sqlx::RawSqlx),
     entry!("raw-tokio-postgres", &["tokio-postgres"], raw_tokio_postgres::RawTokioPostgres),
+    entry!("raw-pgbench", &[], pgbench::Pgbench),
     entry!("factum", &["factum"], factum::Factum),
     entry!("cqrs-es", &["cqrs-es", "postgres-es"], cqrs_es::CqrsEs),
     entry!("disintegrate", &["disintegrate", "disintegrate-postgres"], disintegrate::Disintegrate),

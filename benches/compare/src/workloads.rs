@@ -13,7 +13,6 @@ use crate::contender::{Answer, Deposit};
 use crate::options::{Options, Workload};
 use crate::report::Report;
 use crate::roster::Opened;
-use crate::rounds::at_once;
 use crate::server;
 
 /// How many events the accounts of the log have.
@@ -25,6 +24,8 @@ pub(crate) async fn on_a_log(
     contenders: &[Arc<Opened>],
     report: &mut Report,
 ) -> Answer<()> {
+    let everybody = contenders;
+    let contenders = &asked(contenders);
     let accounts: Arc<[Uuid]> =
         std::iter::repeat_with(Uuid::now_v7).take((options.events / EVENTS_OF_AN_ACCOUNT) as usize).collect();
     if options.asks_for(Workload::W2) || options.asks_for(Workload::W4) {
@@ -42,7 +43,7 @@ pub(crate) async fn on_a_log(
         command::deposit(options, contenders, &accounts, report).await;
     }
     if options.asks_for(Workload::W1) {
-        command::create(options, contenders, report).await;
+        command::create(options, everybody, report).await;
     }
     Ok(())
 }
@@ -53,6 +54,7 @@ pub(crate) async fn followed(
     contenders: &[Arc<Opened>],
     report: &mut Report,
 ) -> Answer<()> {
+    let contenders = &asked(contenders);
     if options.asks_for(Workload::W5) {
         follow::run(options, contenders, report).await;
     }
@@ -60,6 +62,11 @@ pub(crate) async fn followed(
         lost::run(options, contenders, report).await?;
     }
     Ok(())
+}
+
+/// Those who can be asked for more than to create.
+fn asked(contenders: &[Arc<Opened>]) -> Vec<Arc<Opened>> {
+    contenders.iter().filter(|opened| !opened.contender.brings_callers()).cloned().collect()
 }
 
 /// Appends the log, with some callers at once.
@@ -90,14 +97,4 @@ async fn fill(opened: &Arc<Opened>, accounts: &Arc<[Uuid]>) -> Answer<()> {
         done?.map_err(|failure| format!("{}: {failure}", opened.name))?;
     }
     server::settle(&opened.database).await
-}
-
-/// Some callers create accounts for a fifth of a turn, so that what is made the first time is there: connections, plans.
-async fn warm_up(options: &Options, opened: &Arc<Opened>, callers: u32) {
-    let contender = Arc::clone(&opened.contender);
-    let create = move || {
-        let contender = Arc::clone(&contender);
-        async move { contender.create(Uuid::now_v7(), Deposit::many(1)).await }
-    };
-    at_once(callers, options.turn() / 5, create).await;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -9,23 +10,18 @@ use crate::contender::{Answer, Deposit};
 use crate::options::{Options, Workload};
 use crate::report::{Comparison, Report, Unit};
 use crate::roster::Opened;
-use crate::rounds::{at_once, take_turns};
+use crate::rounds::{Turn, at_once, take_turns};
 use crate::server;
-use crate::workloads::warm_up;
 
 /// W1: a new account, one command, one event.
 pub(crate) async fn create(options: &Options, contenders: &[Arc<Opened>], report: &mut Report) {
     for callers in [1, 32, 128] {
         for opened in contenders {
-            warm_up(options, opened, callers).await;
+            // For a fifth of a turn, so that what is made the first time is there: connections, plans.
+            create_at_once(opened, callers, options.turn() / 5).await;
         }
         let rows = take_turns(contenders, options.rounds, |opened| async move {
-            let contender = Arc::clone(&opened.contender);
-            let create = move || {
-                let contender = Arc::clone(&contender);
-                async move { contender.create(Uuid::now_v7(), Deposit::many(1)).await }
-            };
-            Some(at_once(callers, options.turn(), create).await)
+            Some(create_at_once(&opened, callers, options.turn()).await)
         });
         report.add(Comparison {
             workload: Workload::W1,
@@ -35,6 +31,20 @@ pub(crate) async fn create(options: &Options, contenders: &[Arc<Opened>], report
             rows: rows.await,
         });
     }
+}
+
+/// So many callers create accounts for so long.
+async fn create_at_once(opened: &Opened, callers: u32, time: Duration) -> Turn {
+    let contender = Arc::clone(&opened.contender);
+    if contender.brings_callers() {
+        let turn = contender.create_at_once(callers, time).await;
+        return turn.unwrap_or_else(|failure| Turn::failed(&failure));
+    }
+    let create = move || {
+        let contender = Arc::clone(&contender);
+        async move { contender.create(Uuid::now_v7(), Deposit::many(1)).await }
+    };
+    at_once(callers, time, create).await
 }
 
 /// W2: load an account of ten events, decide, append one.
