@@ -1,5 +1,6 @@
 //! Reading streams and the feed. How far the feed may be read is said in `feed`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -363,7 +364,9 @@ async fn look_ahead(database: &Database, operation: &'static str) -> Result<Pace
 /// Looks how far the log goes, and keeps in memory what it finds, for those who follow. Whether that is all: there may be
 /// more than a few events, or a hole.
 async fn fetch_next(database: &Database, operation: &'static str) -> Result<bool, StoreError> {
-    let budget = Budget::new(FEW, FEW_BYTES, &database.payload_bytes);
+    // What comes says little of how large payloads are: the first event has none here.
+    let payload_bytes = AtomicUsize::new(database.payload_bytes.load(Ordering::Relaxed));
+    let budget = Budget::new(FEW, FEW_BYTES, &payload_bytes);
     let mut lease = database.lease(operation).await?;
     let (ticket, begun) = (database.tracker.ticket(), database.tail.begin());
     let most = limit_column(budget.rows() + 1);

@@ -201,6 +201,33 @@ async fn more_than_a_few_come_as_well() {
     }
 }
 
+/// A page asks for about as many events as fit, for what does not fit is thrown away with its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_does_not_hide_how_large_events_are() {
+    let database = database().await;
+    let proxy = Proxy::in_front_of(database.url()).expect("a port is free");
+    let builder = PostgresStore::builder().max_connections(1).poll_interval(Duration::from_mins(10));
+    let own = builder.connect(proxy.url()).await.expect("connects");
+    let other = store(&database).await;
+    let first = reached(&own).await;
+    let large = |count| {
+        let event = || NewEvent { payload: vec![b'1'; 100 << 10].into(), ..event() };
+        Append::to(stream("large"), Expected::Any, (0..count).map(|_| event()).collect())
+    };
+    other.append(large(30)).await.expect("appends");
+    let mut after = first;
+    for round in 0..6 {
+        if round == 3 {
+            proxy.reset_counts();
+        }
+        after = hear(own.clone(), after).await.checkpoint;
+        let page = own.read_all(ReadAll::after(first).bytes(1 << 20)).await.expect("reads");
+        assert_eq!(page.events.len(), 10);
+        other.append(large(1)).await.expect("appends");
+    }
+    assert_eq!(proxy.counts().parses, 0, "no connection was new");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_cannot_be_read_disturbs_nobody_who_does_not_read_it() {
     let database = database().await;
