@@ -1,6 +1,6 @@
 //! Faults of other ways to read, of appends in a transaction, and of what is done to streams as a whole.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -290,9 +290,9 @@ impl Fault for HidesTheArchive {
 /// Deletes a stream as if no append were open, and loses the one that is.
 #[derive(Default)]
 pub(crate) struct LosesAnOpenAppendToAChange {
-    /// How many appends in transactions are open, and whether a stream was deleted meanwhile.
-    open: AtomicUsize,
-    overwritten: AtomicBool,
+    /// Whether an append in a transaction is open, and whether a stream was deleted meanwhile.
+    is_open: AtomicBool,
+    is_lost: AtomicBool,
 }
 #[async_trait]
 impl Fault for LosesAnOpenAppendToAChange {
@@ -302,7 +302,7 @@ impl Fault for LosesAnOpenAppendToAChange {
         tx: &mut MemoryTx,
         append: Append,
     ) -> Result<Uncommitted, AppendError> {
-        self.open.fetch_add(1, Ordering::SeqCst);
+        self.is_open.store(true, Ordering::SeqCst);
         store.append_in(tx, append).await
     }
 
@@ -312,15 +312,15 @@ impl Fault for LosesAnOpenAppendToAChange {
         stream: &StreamId,
         expected: Expected,
     ) -> Result<Appended, AppendError> {
-        if self.open.load(Ordering::SeqCst) > 0 {
-            self.overwritten.store(true, Ordering::SeqCst);
+        if self.is_open.load(Ordering::SeqCst) {
+            self.is_lost.store(true, Ordering::SeqCst);
         }
         store.delete_stream(stream, expected).await
     }
 
     async fn commit_alone(&self, store: &MemoryStore, tx: MemoryTx) -> Result<(), StoreError> {
-        self.open.store(0, Ordering::SeqCst);
-        if self.overwritten.swap(false, Ordering::SeqCst) {
+        self.is_open.store(false, Ordering::SeqCst);
+        if self.is_lost.swap(false, Ordering::SeqCst) {
             store.rollback(tx).await
         } else {
             store.commit(tx).await
